@@ -1,0 +1,13 @@
+// An echo server on nodepoll: what arrives is handed to the output without a copy.
+// argv[2]: the port, 0 picks one.
+import { serve } from 'nodepoll'
+
+const server = await serve({
+  host: '127.0.0.1',
+  port: Number(process.argv[2]),
+  onRequest(connection) {
+    connection.writer.append(connection.input)
+    connection.writer.flush()
+  },
+})
+console.log(`listening ${server.address.port}`)

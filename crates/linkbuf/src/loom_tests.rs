@@ -1,0 +1,176 @@
+//! The arena's shipped types under every order of steps that two or three threads can take.
+
+use crate::sync::{Arc, AtomicU32, Ordering};
+use crate::{Arena, Chunk, GRANULE_BYTES, SegmentId};
+use loom::thread;
+
+/// An arena of one node, so that each allocation takes the range that was freed before.
+fn arena() -> Arena {
+    let arena = Arena::new(GRANULE_BYTES);
+    arena.grant(Chunk::boxed(GRANULE_BYTES)).unwrap();
+    arena
+}
+
+fn first_bytes(len: u32) -> SegmentId {
+    SegmentId {
+        node: 0,
+        offset: 0,
+        len,
+    }
+}
+
+#[test]
+fn loom_h27_a_node_is_freed_once_and_not_before_its_readers_are_done() {
+    loom::model(|| {
+        let arena = arena();
+        let segment = arena.allocate(1).unwrap().write(b"a");
+        let other = segment.clone();
+        let handle = arena.clone();
+        let reader = thread::spawn(move || {
+            assert_eq!(other.clone().as_slice(), b"a");
+            drop(other);
+            // Succeeds only if the other thread is done as well.
+            if let Some(mut node) = handle.allocate(1) {
+                assert_eq!(node.write(b"b").as_slice(), b"b");
+            }
+        });
+        assert_eq!(segment.as_slice(), b"a");
+        drop(segment);
+        if let Some(mut node) = arena.allocate(1) {
+            assert_eq!(node.write(b"c").as_slice(), b"c");
+        }
+        reader.join().unwrap();
+        assert_eq!((arena.stats().nodes, arena.stats().stale), (0, 0));
+        assert!(arena.allocate(1).is_some());
+    });
+}
+
+#[test]
+fn loom_h27_a_lease_ends_on_one_thread_and_the_segment_on_another() {
+    loom::model(|| {
+        let arena = arena();
+        let segment = arena.allocate(1).unwrap().write(b"a");
+        let id = segment.lease();
+        let handle = arena.clone();
+        let other = thread::spawn(move || {
+            assert!(handle.release(id.node, 1));
+            if let Some(mut node) = handle.allocate(1) {
+                assert_eq!(node.write(b"b").as_slice(), b"b");
+            }
+        });
+        assert_eq!(segment.clone().as_slice(), b"a");
+        drop(segment);
+        other.join().unwrap();
+        assert_eq!((arena.stats().nodes, arena.stats().leases), (0, 0));
+        assert_eq!(arena.stats().stale, 0);
+        assert!(arena.allocate(1).is_some());
+    });
+}
+
+#[test]
+fn loom_h56_of_a_release_and_a_take_of_one_lease_exactly_one_succeeds() {
+    loom::model(|| {
+        let arena = arena();
+        let id = arena.allocate(1).unwrap().write(b"a").into_lease();
+        let handle = arena.clone();
+        let releaser = thread::spawn(move || handle.release(id.node, 1));
+        let segment = arena.take_leased(id);
+        let taken = segment.is_some();
+        if let Some(segment) = segment {
+            assert_eq!(segment.as_slice(), b"a");
+        }
+        let released = releaser.join().unwrap();
+        assert!(taken != released);
+        assert_eq!((arena.stats().nodes, arena.stats().stale), (0, 1));
+        assert!(arena.allocate(1).is_some());
+    });
+}
+
+#[test]
+fn loom_h56_two_releases_of_one_lease_free_once() {
+    loom::model(|| {
+        let arena = arena();
+        let id = arena.allocate(1).unwrap().write(b"a").into_lease();
+        let handle = arena.clone();
+        let releaser = thread::spawn(move || handle.release(id.node, 1));
+        let released = arena.release(id.node, 1);
+        assert!(released != releaser.join().unwrap());
+        assert_eq!((arena.stats().nodes, arena.stats().stale), (0, 1));
+    });
+}
+
+#[test]
+fn loom_h89_who_takes_a_lease_by_number_sees_its_bytes() {
+    loom::model(|| {
+        let arena = arena();
+        let handle = arena.clone();
+        // Nothing but the count orders this thread after the other one.
+        let other = thread::spawn(move || {
+            let segment = handle.take_leased(first_bytes(1));
+            segment.is_some_and(|segment| segment.as_slice() == b"a")
+        });
+        let segment = arena.allocate(1).unwrap().write(b"a");
+        let id = segment.into_lease();
+        assert_eq!(id, first_bytes(1));
+        let taken = other.join().unwrap();
+        assert_eq!(arena.stats().leases, u64::from(!taken));
+        assert_eq!(arena.stats().stale, u64::from(!taken));
+    });
+}
+
+#[test]
+fn loom_h117_a_stale_number_never_reaches_what_a_new_writer_has_not_committed() {
+    loom::model(|| {
+        let arena = arena();
+        let id = arena.allocate(1).unwrap().write(b"aa").into_lease();
+        let handle = arena.clone();
+        let other = thread::spawn(move || {
+            let segment = handle.take_leased(id);
+            // Two bytes are there only in the node's first life.
+            assert!(segment.is_none_or(|segment| segment.as_slice() == b"aa"));
+        });
+        if arena.release(id.node, 1)
+            && let Some(mut node) = arena.allocate(1)
+        {
+            let again = node.write(b"b").into_lease();
+            drop(node);
+            assert!(arena.release(again.node, 1));
+        }
+        other.join().unwrap();
+        assert_eq!(arena.stats().nodes, 0);
+    });
+}
+
+#[test]
+fn loom_on_room_is_not_lost() {
+    loom::model(|| {
+        let arena = arena();
+        let calls = Arc::new(AtomicU32::new(0));
+        let called = Arc::clone(&calls);
+        arena.on_room(Box::new(move || {
+            called.fetch_add(1, Ordering::Relaxed);
+        }));
+        let segment = arena.allocate(1).unwrap().write(b"a");
+        let owner = thread::spawn(move || drop(segment));
+        let starved = arena.allocate(1).is_none();
+        owner.join().unwrap();
+        assert_eq!(calls.load(Ordering::Relaxed), u32::from(starved));
+        assert!(arena.allocate(1).is_some());
+    });
+}
+
+#[test]
+fn loom_h110_the_memory_outlives_the_last_segment_on_any_thread() {
+    loom::model(|| {
+        let arena = arena();
+        let segment = arena.allocate(1).unwrap().write(b"a");
+        let lease = segment.lease();
+        let other = segment.clone();
+        let reader = thread::spawn(move || assert_eq!(other.as_slice(), b"a"));
+        drop(arena);
+        assert_eq!((segment.as_slice(), lease), (&b"a"[..], first_bytes(1)));
+        drop(segment);
+        reader.join().unwrap();
+        // Loom reports the arena as leaked if it was not dropped.
+    });
+}

@@ -1,0 +1,137 @@
+use std::net::{IpAddr, SocketAddr};
+
+use napi::bindgen_prelude::Unknown;
+use napi::{Error, Result, Status};
+use napi_derive::napi;
+use nodepoll::{Address, DialOptions, Endpoint, ListenOptions, SystemError};
+
+/// What a runtime is made of. The arrays are kept and written to until the environment ends.
+#[napi(object, object_to_js = false)]
+pub struct BindingRuntimeOptions<'env> {
+    pub memory_max: f64,
+    #[napi(ts_type = "Int32Array")]
+    pub control: Unknown<'env>,
+    #[napi(ts_type = "Int32Array")]
+    pub lease_changes: Unknown<'env>,
+    /// Each lane's ring of commands.
+    #[napi(ts_type = "Int32Array[]")]
+    pub commands: Vec<Unknown<'env>>,
+    /// Each lane's ring of events.
+    #[napi(ts_type = "Int32Array[]")]
+    pub events: Vec<Unknown<'env>>,
+}
+
+/// Where to listen: an IP address and a port, or a path.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct BindingListenOptions {
+    pub listener: u32,
+    pub host: Option<String>,
+    pub port: u16,
+    pub path: Option<String>,
+    pub backlog: i32,
+    pub ipv6_only: bool,
+    pub no_delay: bool,
+}
+
+/// Whom to dial: an IP address and a port, or a path.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct BindingDialOptions {
+    pub dial: u32,
+    pub host: Option<String>,
+    pub port: u16,
+    pub path: Option<String>,
+    pub local_host: Option<String>,
+    pub local_port: u16,
+    pub no_delay: bool,
+}
+
+/// What has become of listening or dialing. Without an error `errno` is 0.
+#[napi(object, object_from_js = false)]
+pub struct BindingOutcome {
+    pub errno: i32,
+    pub syscall: String,
+    pub lane: u32,
+    /// 4, 6, or 1 for a unix socket.
+    pub family: u32,
+    pub address: String,
+    pub port: u16,
+}
+
+impl TryFrom<BindingListenOptions> for ListenOptions {
+    type Error = Error;
+
+    fn try_from(options: BindingListenOptions) -> Result<Self> {
+        Ok(Self {
+            listener: options.listener,
+            endpoint: endpoint(options.host.as_deref(), options.port, options.path)?,
+            backlog: options.backlog,
+            ipv6_only: options.ipv6_only,
+            no_delay: options.no_delay,
+        })
+    }
+}
+
+impl TryFrom<BindingDialOptions> for DialOptions {
+    type Error = Error;
+
+    fn try_from(options: BindingDialOptions) -> Result<Self> {
+        let local = options
+            .local_host
+            .map(|host| socket_address(&host, options.local_port));
+        Ok(Self {
+            dial: options.dial,
+            endpoint: endpoint(options.host.as_deref(), options.port, options.path)?,
+            local: local.transpose()?,
+            no_delay: options.no_delay,
+        })
+    }
+}
+
+impl BindingOutcome {
+    pub(crate) fn done(lane: usize, address: Address) -> Self {
+        let (family, address, port) = match address {
+            Address::Unix => (1, String::new(), 0),
+            Address::Inet(address) => {
+                let family = if address.is_ipv4() { 4 } else { 6 };
+                (family, address.ip().to_string(), address.port())
+            }
+        };
+        let lane = u32::try_from(lane).unwrap_or(u32::MAX);
+        Self {
+            errno: 0,
+            syscall: String::new(),
+            lane,
+            family,
+            address,
+            port,
+        }
+    }
+
+    pub(crate) fn failed(error: &SystemError) -> Self {
+        Self {
+            errno: error.errno,
+            syscall: error.syscall.to_owned(),
+            lane: 0,
+            family: 0,
+            address: String::new(),
+            port: 0,
+        }
+    }
+}
+
+fn endpoint(host: Option<&str>, port: u16, path: Option<String>) -> Result<Endpoint> {
+    match (host, path) {
+        (_, Some(path)) => Ok(Endpoint::Path(path.into())),
+        (Some(host), None) => socket_address(host, port).map(Endpoint::Inet),
+        (None, None) => Err(Error::new(Status::InvalidArg, "neither host nor path")),
+    }
+}
+
+fn socket_address(host: &str, port: u16) -> Result<SocketAddr> {
+    let bracketed = format!("[{host}]:{port}");
+    let plain = host.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port));
+    // The second form knows the scope of a link-local address.
+    plain
+        .or_else(|_| bracketed.parse())
+        .map_err(|_| Error::new(Status::InvalidArg, format!("not an IP address: {host}")))
+}

@@ -1,0 +1,181 @@
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use linkbuf::Arena;
+use napi::bindgen_prelude::{Function, Unknown, retain_current_module_for_unload_safety};
+use napi::{Env, Error, Result, Status};
+use napi_derive::napi;
+use nodepoll::record::LAYOUT;
+use nodepoll::{Host, Runtime, SeamMemory};
+
+use crate::doorbell::Doorbell;
+use crate::exchange::exchange_function;
+use crate::memory::Granted;
+use crate::options::{
+    BindingDialOptions, BindingListenOptions, BindingOutcome, BindingRuntimeOptions,
+};
+use crate::stats::BindingStats;
+
+/// What the exports of one runtime share. Only the JavaScript thread touches it.
+pub(crate) struct Core {
+    /// `None` once the environment is ending.
+    runtime: RefCell<Option<Runtime>>,
+    granted: RefCell<Granted>,
+    doorbell: Arc<Doorbell>,
+}
+
+impl Core {
+    pub(crate) fn exchange(&self) {
+        if let Some(runtime) = self.runtime.borrow().as_ref() {
+            runtime.exchange();
+        }
+    }
+
+    /// Runs `work` on the runtime, unless the environment is ending.
+    fn with<T>(&self, work: impl FnOnce(&Runtime) -> Result<T>) -> Result<T> {
+        match self.runtime.borrow().as_ref() {
+            Some(runtime) => work(runtime),
+            None => Err(Error::new(Status::Closing, "the environment is ending")),
+        }
+    }
+
+    /// Joins the pollers, closes all sockets, then lets go of the memory they used.
+    fn end(&self, env: &Env) {
+        drop(self.runtime.take());
+        self.granted.borrow_mut().free(env);
+    }
+}
+
+/// One runtime: the pollers of one module instance in one JavaScript environment.
+#[napi]
+pub struct BindingRuntime {
+    core: Rc<Core>,
+}
+
+#[napi]
+impl BindingRuntime {
+    /// Starts the pollers. `doorbell` is called on the JavaScript thread when there are events.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(
+        env: Env,
+        options: BindingRuntimeOptions<'_>,
+        #[napi(ts_arg_type = "() => void")] doorbell: Function<'_, (), ()>,
+    ) -> Result<Self> {
+        // Threads of ours must not outlive the code that they run.
+        retain_current_module_for_unload_safety();
+        let mut granted = Granted::default();
+        let mut lanes = Vec::new();
+        for (commands, events) in options.commands.iter().zip(&options.events) {
+            lanes.push((granted.words(&env, commands)?, granted.words(&env, events)?));
+        }
+        let memory = SeamMemory {
+            control: granted.words(&env, &options.control)?,
+            lease_changes: granted.words(&env, &options.lease_changes)?,
+            lanes,
+        };
+        let doorbell = Arc::new(Doorbell::new(&env, &doorbell)?);
+        let host: Arc<dyn Host> = Arc::<Doorbell>::clone(&doorbell);
+        let runtime = Runtime::start(memory, Arena::new(bytes(options.memory_max)), &host)
+            .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
+        let core = Rc::new(Core {
+            runtime: RefCell::new(Some(runtime)),
+            granted: RefCell::new(granted),
+            doorbell,
+        });
+        env.add_env_cleanup_hook((env, Rc::clone(&core)), |(env, core)| core.end(&env))?;
+        Ok(Self { core })
+    }
+
+    /// The function to be called once a batch.
+    #[napi(catch_unwind, ts_return_type = "() => void")]
+    pub fn exchange_function<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
+        exchange_function(env, &self.core)
+    }
+
+    /// Grants a chunk to the arena. Its index, or −1 if the arena takes no more.
+    #[napi(catch_unwind)]
+    pub fn grant(
+        &self,
+        env: Env,
+        #[napi(ts_arg_type = "Uint8Array")] chunk: Unknown<'_>,
+    ) -> Result<i32> {
+        self.core.with(|runtime| {
+            if runtime.arena().is_full() {
+                return Ok(-1);
+            }
+            let chunk = self.core.granted.borrow_mut().chunk(&env, &chunk)?;
+            let index = runtime.arena().grant(chunk).ok();
+            Ok(index
+                .and_then(|index| i32::try_from(index).ok())
+                .unwrap_or(-1))
+        })
+    }
+
+    /// Leases a node to be written to, with one lease a byte: node, offset and length, or `null`
+    /// if the arena has no memory.
+    #[napi(catch_unwind)]
+    pub fn lease_node(&self, bytes: u32) -> Result<Option<Vec<u32>>> {
+        self.core.with(|runtime| {
+            let leased = runtime.arena().lease_node(bytes as usize);
+            Ok(leased.map(|id| vec![id.node, id.offset, id.len]))
+        })
+    }
+
+    /// Binds and listens.
+    #[napi(catch_unwind)]
+    pub fn listen(&self, options: BindingListenOptions) -> Result<BindingOutcome> {
+        let options = options.try_into()?;
+        self.core.with(|runtime| {
+            Ok(match runtime.listen(&options) {
+                Ok((lane, address)) => BindingOutcome::done(lane, address),
+                Err(error) => BindingOutcome::failed(&error),
+            })
+        })
+    }
+
+    /// Begins to dial.
+    #[napi(catch_unwind)]
+    pub fn dial(&self, options: BindingDialOptions) -> Result<BindingOutcome> {
+        let options = options.try_into()?;
+        self.core.with(|runtime| {
+            Ok(match runtime.dial(&options) {
+                Ok(lane) => BindingOutcome::done(lane, nodepoll::Address::Unix),
+                Err(error) => BindingOutcome::failed(&error),
+            })
+        })
+    }
+
+    /// Whether the process stays alive for the sake of this runtime.
+    #[napi(catch_unwind)]
+    pub fn hold(&self, env: Env, hold: bool) -> Result<()> {
+        self.core.doorbell.hold(&env, hold)
+    }
+
+    /// What the runtime has done and holds.
+    #[napi(catch_unwind)]
+    pub fn stats(&self) -> Result<BindingStats> {
+        self.core.with(|runtime| Ok(BindingStats::of(runtime)))
+    }
+}
+
+/// The layout of records as this side knows it.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn record_layout() -> HashMap<String, i32> {
+    LAYOUT
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// A number of bytes from JavaScript.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates"
+)]
+fn bytes(number: f64) -> usize {
+    number as usize
+}

@@ -1,0 +1,204 @@
+use std::time::{Duration, Instant};
+
+use linkbuf::LinkBuffer;
+
+use crate::connection_state::ConnectionState;
+use crate::driver::{Io, Key, id_of};
+use crate::error::errno_of;
+use crate::limits::{CLOSE_SEND_TIME, LINGER_TIME};
+use crate::record::{EndReason, Event, SYSCALL_READ};
+use crate::sys::socket::Socket;
+
+/// One row of the driver's table: a connected socket and what is on its way to it.
+pub(crate) struct Connection {
+    pub(crate) key: Key,
+    pub(crate) socket: Socket,
+    pub(crate) state: ConnectionState,
+    /// Flushed output that the kernel has not taken.
+    pub(crate) output: LinkBuffer,
+    /// Bytes that the kernel has taken.
+    pub(crate) sent: u64,
+    /// Counts of sent bytes that the host wants to be told of: the next one and the last one.
+    pub(crate) acknowledge: Option<(u64, u64)>,
+    /// Input thrown away since the close began.
+    pub(crate) discarded: usize,
+    /// When a graceful close gives up. The entry among the timers is only a hint to look here.
+    pub(crate) deadline: Option<Instant>,
+    /// Why sending has failed, while input that came before it is still being read.
+    pub(crate) failure: Option<EndReason>,
+    /// Why the connection is closed, once it is.
+    pub(crate) reason: EndReason,
+    /// The kernel has told of an end, an error or urgent data: a short read proves nothing then.
+    pub(crate) ending: bool,
+    /// It stands in one of the lists of connections to read again.
+    pub(crate) queued: bool,
+    /// It stands in the list of connections with new output.
+    pub(crate) dirty: bool,
+    /// It stands in the list of connections to be freed.
+    pub(crate) dead: bool,
+    /// The host has not been told of the peer's FIN yet.
+    pub(crate) owes_end: bool,
+    /// The host has not been told yet that output has been taken.
+    pub(crate) owes_drained: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(key: Key, socket: Socket) -> Self {
+        Self {
+            key,
+            socket,
+            state: ConnectionState::Open,
+            output: LinkBuffer::new(),
+            sent: 0,
+            acknowledge: None,
+            discarded: 0,
+            deadline: None,
+            failure: None,
+            reason: EndReason::Local,
+            ending: false,
+            queued: false,
+            dirty: false,
+            dead: false,
+            owes_end: false,
+            owes_drained: false,
+        }
+    }
+
+    /// Begins a graceful close: sends what is queued, then FIN, then waits for the peer's.
+    pub(crate) fn close(&mut self, io: &mut Io) {
+        if !self.state.takes_output() {
+            return;
+        }
+        self.state = self.state.closing();
+        if self.failure.is_some() {
+            return self.end(EndReason::Local, io);
+        }
+        self.give_up_after(CLOSE_SEND_TIME, io);
+        // From here on input is discarded, also what has been waiting for room or memory.
+        io.queue(self);
+        self.finish_output(io);
+    }
+
+    /// Takes the steps that follow once all output is gone.
+    pub(crate) fn finish_output(&mut self, io: &mut Io) {
+        if !self.output.is_empty() || self.dirty {
+            return;
+        }
+        let before = self.state;
+        self.state = before.output_sent();
+        match self.state {
+            ConnectionState::Lingering if before != ConnectionState::Lingering => {
+                if self.socket.shutdown_write().is_err() {
+                    return self.end(EndReason::Local, io);
+                }
+                self.give_up_after(LINGER_TIME, io);
+            }
+            ConnectionState::Closed => self.end(EndReason::Local, io),
+            _ => {}
+        }
+    }
+
+    /// The peer has sent FIN.
+    pub(crate) fn peer_ended(&mut self, io: &mut Io) {
+        if let Some(failure) = self.failure {
+            return self.end(failure, io);
+        }
+        let before = self.state;
+        self.state = before.peer_ended();
+        match self.state {
+            ConnectionState::PeerEnded if before != self.state => {
+                self.owes_end = true;
+                self.report(io);
+            }
+            ConnectionState::Closed => self.end(EndReason::Local, io),
+            _ => {}
+        }
+    }
+
+    /// Sending has failed. What had arrived before is still read; then the connection ends.
+    pub(crate) fn send_failed(&mut self, failure: EndReason, io: &mut Io) {
+        self.output.clear();
+        if !self.state.delivers_input() {
+            return self.end(failure, io);
+        }
+        self.failure = Some(failure);
+        self.ending = true;
+        io.queue(self);
+    }
+
+    fn give_up_after(&mut self, time: Duration, io: &mut Io) {
+        let at = io.now + time;
+        self.deadline = Some(at);
+        io.timers.arm(at, self.key);
+    }
+
+    /// Ends a connection whose input is not read any more, if the kernel holds an error for it.
+    pub(crate) fn end_on_error(&mut self, io: &mut Io) {
+        if let Ok(Some(error)) = self.socket.take_error() {
+            let failure = EndReason::Error {
+                errno: errno_of(&error),
+                syscall: SYSCALL_READ,
+            };
+            self.end(self.failure.unwrap_or(failure), io);
+        }
+    }
+
+    /// The time of a graceful close is over.
+    pub(crate) fn deadline_passed(&mut self, io: &mut Io) {
+        if self.deadline.is_none_or(|at| at > io.now) {
+            return;
+        }
+        match self.state {
+            ConnectionState::Lingering => self.end(EndReason::Local, io),
+            ConnectionState::Flushing | ConnectionState::FlushingLast => {
+                self.socket.reset_on_close();
+                self.end(EndReason::Timeout, io);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the connection. The row and the descriptor are freed after the batch.
+    pub(crate) fn end(&mut self, reason: EndReason, io: &mut Io) {
+        if self.dead {
+            return;
+        }
+        self.dead = true;
+        self.state = ConnectionState::Closed;
+        self.reason = reason;
+        self.deadline = None;
+        self.output.clear();
+        io.dead.push(self.key);
+    }
+
+    /// Tells the host what it is owed, as far as there is room. Whether all was told.
+    pub(crate) fn report(&mut self, io: &mut Io) -> bool {
+        let (id, sent) = (id_of(self.key), self.sent);
+        if self.owes_end && io.has_room(0) {
+            self.owes_end = false;
+            io.post(&Event::End { id, sent });
+        }
+        if self.owes_drained && io.has_room(0) {
+            self.owes_drained = false;
+            io.post(&Event::Drained { id, sent });
+        }
+        let told = !self.owes_end && !self.owes_drained;
+        if !told && self.state != ConnectionState::Closed {
+            io.owing.push(self.key);
+        }
+        told
+    }
+
+    /// Tells the host of the end, if there is room.
+    pub(crate) fn report_closed(&mut self, io: &mut Io) -> bool {
+        let told = self.report(io) && io.has_room(0);
+        if told {
+            io.post(&Event::Closed {
+                id: id_of(self.key),
+                reason: self.reason,
+                sent: self.sent,
+            });
+        }
+        told
+    }
+}

@@ -1,0 +1,639 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use linkbuf::Arena;
+use mio::event::Event as KernelEvent;
+use mio::{Events, Registry, Token};
+use rustc_hash::FxHashMap;
+use slotmap::{Key as _, KeyData, SlotMap, new_key_type};
+
+use crate::address::Address;
+use crate::connection::Connection;
+use crate::counters::Counters;
+use crate::dialer::{Connecting, Dialing, canceled};
+use crate::error::errno_of;
+use crate::events::EventSink;
+use crate::limits::EVENTS_RESERVED;
+use crate::listener::{Accepting, Listener};
+use crate::mailbox::Parcel;
+use crate::read::ReadMemory;
+use crate::record::{Command, ConnectionId, EndReason, Event};
+use crate::seam::Seam;
+use crate::sys::socket::Socket;
+use crate::timer::Timers;
+
+new_key_type! {
+    /// A row of the driver's table and its generation. As a number it is the kernel's token.
+    pub(crate) struct Key;
+}
+
+const _: () = assert!(
+    usize::BITS >= 64,
+    "a kernel token carries a row and its generation"
+);
+
+/// The waker's token. No row has it: the table refuses to grow so far.
+pub(crate) const WAKER: Token = Token(usize::MAX);
+
+/// The whole state of one poller: its table of sockets and what is under way in it.
+///
+/// It sits behind a lock, and whoever holds the lock drives: the poller thread, or the host for a
+/// few commands while the poller sleeps. It never blocks and does not know who calls it.
+pub(crate) struct Driver {
+    entries: SlotMap<Key, Entry>,
+    listeners: FxHashMap<u32, Key>,
+    dials: FxHashMap<u32, Key>,
+    /// Parcels that wait for room in the event ring.
+    parcels: VecDeque<Parcel>,
+    /// All drivers of the runtime, which accepted connections are spread over.
+    lanes: Arc<[Arc<Seam>]>,
+    next_lane: usize,
+    /// When the poller wakes up by itself, if it sleeps.
+    parked_until: Option<Instant>,
+    io: Io,
+}
+
+enum Entry {
+    Connection(Connection),
+    /// Empty only while it becomes a connection.
+    Dialing(Option<Box<Dialing>>),
+    Listener(Box<Listener>),
+}
+
+/// What the operations on one socket need of the rest of the driver.
+pub(crate) struct Io {
+    pub(crate) seam: Arc<Seam>,
+    pub(crate) registry: Registry,
+    pub(crate) memory: ReadMemory,
+    pub(crate) timers: Timers,
+    pub(crate) counters: Counters,
+    pub(crate) now: Instant,
+    /// Connections with output that was flushed in this batch.
+    pub(crate) dirty: Vec<Key>,
+    /// Rows to be freed after this batch.
+    pub(crate) dead: Vec<Key>,
+    /// Connections with events that found no room.
+    pub(crate) owing: Vec<Key>,
+    /// Where discarded input goes. Empty until it is needed.
+    pub(crate) discard: Vec<u8>,
+    events: EventSink,
+    /// Sockets to be read or accepted from although no edge will tell.
+    ready: VecDeque<Key>,
+    /// Sockets to be read once the event ring has room.
+    stalled: Vec<Key>,
+    /// Sockets to be read once the arena has memory.
+    starved: Vec<Key>,
+}
+
+pub(crate) fn id_of(key: Key) -> ConnectionId {
+    let bits = key.data().as_ffi();
+    let half = |shift: u32| u32::try_from(bits >> shift & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    ConnectionId {
+        slot: half(0),
+        generation: half(32),
+    }
+}
+
+fn key_of(id: ConnectionId) -> Key {
+    KeyData::from_ffi(u64::from(id.generation) << 32 | u64::from(id.slot)).into()
+}
+
+impl Driver {
+    pub(crate) fn new(
+        seam: Arc<Seam>,
+        lanes: Arc<[Arc<Seam>]>,
+        registry: Registry,
+        arena: Arena,
+    ) -> Self {
+        Self {
+            entries: SlotMap::with_key(),
+            listeners: FxHashMap::default(),
+            dials: FxHashMap::default(),
+            parcels: VecDeque::new(),
+            lanes,
+            next_lane: 0,
+            parked_until: None,
+            io: Io {
+                seam,
+                registry,
+                memory: ReadMemory::new(arena),
+                timers: Timers::default(),
+                counters: Counters::default(),
+                now: Instant::now(),
+                dirty: Vec::new(),
+                dead: Vec::new(),
+                owing: Vec::new(),
+                discard: Vec::new(),
+                events: EventSink::default(),
+                ready: VecDeque::new(),
+                stalled: Vec::new(),
+                starved: Vec::new(),
+            },
+        }
+    }
+
+    /// One turn: reads what the kernel has announced, tells the host, then does what the host
+    /// wants. The host works on the events while its earlier commands are carried out.
+    pub(crate) fn turn(&mut self, kernel_events: &Events) {
+        self.io.counters.turns += 1;
+        self.io.now = Instant::now();
+        self.parked_until = None;
+        self.resume_waiting();
+        for event in kernel_events {
+            self.on_kernel_event(event);
+        }
+        self.run_ready();
+        self.fire_timers();
+        self.io.ask_for_memory();
+        self.tell_host();
+        self.take_commands();
+        self.settle();
+        self.tell_host();
+    }
+
+    /// Carries out the commands of the host on the host's own thread. The host looks for events
+    /// afterwards by itself. Whether the poller has to be woken for what is left.
+    pub(crate) fn drive(&mut self) -> bool {
+        self.io.counters.drives += 1;
+        self.io.now = Instant::now();
+        self.take_commands();
+        self.settle();
+        self.publish();
+        let sooner = match (self.io.timers.next(), self.parked_until) {
+            (Some(next), Some(until)) => next < until,
+            (next, _) => next.is_some(),
+        };
+        sooner || !self.io.ready.is_empty()
+    }
+
+    /// Time the poller may sleep: `Some(ZERO)` if there is work, `None` for as long as it likes.
+    pub(crate) fn park(&mut self) -> Option<Duration> {
+        let seam = Arc::clone(&self.io.seam);
+        seam.parking.announce();
+        if self.has_work() {
+            seam.parking.leave();
+            return Some(Duration::ZERO);
+        }
+        self.parked_until = self.io.timers.next();
+        self.io.timers.wait(Instant::now())
+    }
+
+    /// Frees all sockets after a panic, and says so as the last event.
+    pub(crate) fn abandon(mut self) {
+        self.io.post(&Event::Failed);
+        self.io.events.publish(&self.io.seam.events);
+    }
+
+    /// Whether anything is to be done that no kernel event will tell of.
+    fn has_work(&self) -> bool {
+        let seam = &self.io.seam;
+        let waits = self.waits_for_room();
+        seam.announce_stall(waits);
+        !self.io.ready.is_empty()
+            || !seam.commands.is_empty()
+            || seam.mailbox.is_filled()
+            || seam.has_memory_come()
+            || seam.is_stopping()
+            || (waits && seam.has_event_room())
+    }
+
+    fn waits_for_room(&self) -> bool {
+        let Io {
+            stalled,
+            owing,
+            dead,
+            ..
+        } = &self.io;
+        !(stalled.is_empty() && owing.is_empty() && dead.is_empty() && self.parcels.is_empty())
+    }
+
+    /// Gives sockets that waited for room or memory another chance.
+    fn resume_waiting(&mut self) {
+        let has_room = self.waits_for_room() && self.io.seam.has_event_room();
+        let io = &mut self.io;
+        if has_room {
+            io.ready.extend(io.stalled.drain(..));
+            for key in std::mem::take(&mut io.owing) {
+                if let Some(Entry::Connection(connection)) = self.entries.get_mut(key) {
+                    connection.report(io);
+                }
+            }
+        }
+        if io.seam.take_memory_came() {
+            io.ready.extend(io.starved.drain(..));
+        }
+    }
+
+    fn on_kernel_event(&mut self, event: &KernelEvent) {
+        if event.token() == WAKER {
+            return;
+        }
+        let io = &mut self.io;
+        let key = Key::from(KeyData::from_ffi(event.token().0 as u64));
+        match self.entries.get_mut(key) {
+            None => io.counters.stale_events += 1,
+            Some(Entry::Connection(connection)) => on_connection_event(connection, event, io),
+            Some(Entry::Listener(listener)) => io.queue_listener(listener, key),
+            Some(Entry::Dialing(_)) => self.progress_dial(key),
+        }
+    }
+
+    /// Reads from the sockets that no edge will tell of, each once.
+    fn run_ready(&mut self) {
+        for _ in 0..self.io.ready.len() {
+            let Some(key) = self.io.ready.pop_front() else {
+                return;
+            };
+            match self.entries.get_mut(key) {
+                Some(Entry::Connection(connection)) => {
+                    connection.queued = false;
+                    connection.receive(&mut self.io);
+                }
+                Some(Entry::Listener(listener)) => {
+                    listener.queued = false;
+                    self.accept(key);
+                }
+                Some(Entry::Dialing(_)) => self.progress_dial(key),
+                None => {}
+            }
+        }
+    }
+
+    fn accept(&mut self, key: Key) {
+        let Some(Entry::Listener(listener)) = self.entries.get_mut(key) else {
+            return;
+        };
+        let mut batch = Vec::new();
+        let outcome = listener.accept(&mut self.io, &mut batch);
+        let (number, closing) = (listener.number, listener.is_closing());
+        match outcome {
+            Accepting::Empty if !closing => {}
+            Accepting::Exhausted if !closing => listener.retry_later(&mut self.io, key),
+            Accepting::Empty | Accepting::Exhausted => self.io.dead.push(key),
+            Accepting::More => self.io.queue_listener(listener, key),
+            Accepting::NoRoom => {
+                listener.queued = true;
+                self.io.stall_key(key);
+            }
+        }
+        self.io.counters.accepts += batch.len() as u64;
+        for (socket, remote, local) in batch {
+            let parcel = Parcel::Accepted {
+                socket,
+                listener: number,
+                remote,
+                local,
+            };
+            let lane = Arc::clone(&self.lanes[self.next_lane]);
+            self.next_lane = (self.next_lane + 1) % self.lanes.len();
+            if Arc::ptr_eq(&lane, &self.io.seam) {
+                self.take_parcel(parcel);
+            } else {
+                lane.deliver(parcel);
+            }
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        while let Some(key) = self.io.timers.due(self.io.now) {
+            match self.entries.get_mut(key) {
+                Some(Entry::Connection(connection)) => connection.deadline_passed(&mut self.io),
+                Some(Entry::Listener(listener))
+                    if listener.retry_at.is_some_and(|at| at <= self.io.now) =>
+                {
+                    listener.retry_at = None;
+                    self.io.queue_listener(listener, key);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes the commands that are published now, and the parcels that came before them.
+    fn take_commands(&mut self) {
+        let seam = Arc::clone(&self.io.seam);
+        // The ring's end is read first: a parcel is delivered before the commands about it, so
+        // that all that belong to these commands are in the box by now.
+        let tail = seam.commands.tail();
+        self.parcels.extend(seam.mailbox.take());
+        while self.io.has_room(EVENTS_RESERVED)
+            && let Some(parcel) = self.parcels.pop_front()
+        {
+            self.take_parcel(parcel);
+        }
+        let mut head = seam.commands.head();
+        while head != tail {
+            let command = Command::decode(seam.commands.read(head));
+            head = head.wrapping_add(1);
+            seam.commands.consume(head);
+            self.io.counters.commands += 1;
+            if let Some(command) = command {
+                self.on_command(command);
+            }
+        }
+    }
+
+    fn take_parcel(&mut self, parcel: Parcel) {
+        match parcel {
+            Parcel::Listener(listener) => self.add_listener(listener),
+            Parcel::Dial(dialing) => self.add_dial(dialing),
+            Parcel::Accepted {
+                socket,
+                listener,
+                remote,
+                local,
+            } => {
+                if let Ok(id) = self.add_connection(socket) {
+                    self.io.post(&Event::Accepted {
+                        id,
+                        listener,
+                        remote,
+                        local,
+                    });
+                }
+            }
+        }
+    }
+
+    fn add_listener(&mut self, mut listener: Box<Listener>) {
+        let number = listener.number;
+        let io = &mut self.io;
+        let key = self.entries.insert_with_key(|key| {
+            if listener.register(io, key).is_err() {
+                // Out of kernel memory: what can be told is that it is closed.
+                io.dead.push(key);
+            }
+            Entry::Listener(listener)
+        });
+        self.listeners.insert(number, key);
+    }
+
+    fn add_dial(&mut self, mut dialing: Box<Dialing>) {
+        self.io.counters.dials += 1;
+        let number = dialing.number;
+        let io = &mut self.io;
+        let mut failed = None;
+        let key = self.entries.insert_with_key(|key| {
+            failed = dialing.register(io, key).err();
+            Entry::Dialing(Some(dialing))
+        });
+        self.dials.insert(number, key);
+        if let Some(error) = failed {
+            self.fail_dial(key, errno_of(&error));
+        } else {
+            // A connect to a unix socket is done at once.
+            self.progress_dial(key);
+        }
+    }
+
+    fn add_connection(&mut self, socket: Socket) -> std::io::Result<ConnectionId> {
+        let io = &mut self.io;
+        let mut registered = Ok(());
+        let key = self.entries.insert_with_key(|key| {
+            let mut connection = Connection::new(key, socket);
+            registered = connection.socket.register(&io.registry, io.token(key));
+            Entry::Connection(connection)
+        });
+        if registered.is_err() {
+            self.entries.remove(key);
+        }
+        registered.map(|()| id_of(key))
+    }
+
+    fn progress_dial(&mut self, key: Key) {
+        let Some(Entry::Dialing(Some(dialing))) = self.entries.get(key) else {
+            return;
+        };
+        match dialing.progress() {
+            Connecting::Pending => {}
+            Connecting::Failed { errno } => self.fail_dial(key, errno),
+            Connecting::Connected { remote, local } => self.finish_dial(key, remote, local),
+        }
+    }
+
+    fn finish_dial(&mut self, key: Key, remote: Address, local: Address) {
+        if !self.io.has_room(0) {
+            return self.io.stall_key(key);
+        }
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        let Entry::Dialing(dialing) = entry else {
+            return;
+        };
+        let Some(dialing) = dialing.take() else {
+            return;
+        };
+        // Same row, same generation, same token: the registration goes on to serve.
+        let mut connection = Connection::new(key, dialing.socket);
+        // The edge that told of the connect may have told of data as well.
+        self.io.queue(&mut connection);
+        *entry = Entry::Connection(connection);
+        self.dials.remove(&dialing.number);
+        let (id, dial) = (id_of(key), dialing.number);
+        self.io.post(&Event::Connected {
+            id,
+            dial,
+            remote,
+            local,
+        });
+    }
+
+    fn fail_dial(&mut self, key: Key, errno: i32) {
+        let Some(Entry::Dialing(Some(dialing))) = self.entries.get_mut(key) else {
+            return;
+        };
+        dialing.failure = Some(errno);
+        if !self.io.has_room(0) {
+            return self.io.stall_key(key);
+        }
+        // Its number is forgotten with the first report, so that there is no second one.
+        if self.dials.remove(&dialing.number).is_some() {
+            self.io.post(&Event::DialFailed {
+                dial: dialing.number,
+                errno,
+            });
+            self.io.dead.push(key);
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        let io = &mut self.io;
+        match command {
+            Command::Write { id, segment } => {
+                // The lease is ours from here on, whoever wants the bytes.
+                let Some(segment) = io.memory.arena().take_leased(segment) else {
+                    return;
+                };
+                let taken = match self.entries.get_mut(key_of(id)) {
+                    Some(Entry::Connection(connection)) => connection.write(segment, io),
+                    _ => false,
+                };
+                io.counters.stale_commands += u64::from(!taken);
+            }
+            Command::Close { id } => self.on_connection(id, Connection::close),
+            Command::Acknowledge { id } => self.on_connection(id, Connection::acknowledge_all),
+            Command::Destroy { id } => {
+                self.on_connection(id, |connection, io| connection.end(EndReason::Local, io));
+            }
+            Command::Accept { listener } => self.on_listener(listener, Listener::begin),
+            Command::CloseListener { listener } => self.on_listener(listener, Listener::close),
+            Command::CancelDial { dial } => match self.dials.get(&dial).copied() {
+                Some(key) => self.fail_dial(key, canceled()),
+                None => io.counters.stale_commands += 1,
+            },
+            Command::Fault => panic!("the host asked for a panic"),
+        }
+    }
+
+    fn on_connection(&mut self, id: ConnectionId, act: impl FnOnce(&mut Connection, &mut Io)) {
+        match self.entries.get_mut(key_of(id)) {
+            Some(Entry::Connection(connection)) => act(connection, &mut self.io),
+            _ => self.io.counters.stale_commands += 1,
+        }
+    }
+
+    fn on_listener(&mut self, number: u32, act: impl FnOnce(&mut Listener)) {
+        let key = self.listeners.get(&number).copied();
+        match key.and_then(|key| self.entries.get_mut(key).map(|entry| (key, entry))) {
+            Some((key, Entry::Listener(listener))) => {
+                act(listener);
+                self.io.queue_listener(listener, key);
+            }
+            _ => self.io.counters.stale_commands += 1,
+        }
+    }
+
+    /// The end of a batch: sends what was flushed in it, then frees the rows that have ended.
+    fn settle(&mut self) {
+        let mut dirty = std::mem::take(&mut self.io.dirty);
+        for key in dirty.drain(..) {
+            if let Some(Entry::Connection(connection)) = self.entries.get_mut(key) {
+                connection.send(&mut self.io);
+            }
+        }
+        // Sending makes nothing dirty; the list is kept for its memory.
+        self.io.dirty = dirty;
+        if !self.io.dead.is_empty() {
+            self.bury();
+        }
+    }
+
+    /// Frees the rows that have ended, once the host has been told. Dropping a socket closes its
+    /// descriptor, and that is the last thing that happens to a row.
+    fn bury(&mut self) {
+        let mut untold = Vec::new();
+        for key in std::mem::take(&mut self.io.dead) {
+            let told = match self.entries.get_mut(key) {
+                Some(Entry::Connection(connection)) => connection.report_closed(&mut self.io),
+                Some(Entry::Listener(listener)) => listener.report_closed(&mut self.io),
+                Some(Entry::Dialing(_)) | None => true,
+            };
+            if !told {
+                untold.push(key);
+            } else if let Some(entry) = self.entries.remove(key) {
+                self.free(entry);
+            }
+        }
+        self.io.dead = untold;
+    }
+
+    fn free(&mut self, entry: Entry) {
+        match entry {
+            Entry::Connection(mut connection) => {
+                connection.socket.deregister(&self.io.registry);
+                connection.socket.shutdown_both();
+            }
+            Entry::Dialing(Some(mut dialing)) => {
+                dialing.socket.deregister(&self.io.registry);
+            }
+            Entry::Dialing(None) => {}
+            Entry::Listener(mut listener) => {
+                listener.retire(&self.io);
+                self.listeners.remove(&listener.number);
+            }
+        }
+    }
+
+    fn tell_host(&mut self) {
+        if self.publish() && self.io.seam.wake_host() {
+            self.io.counters.host_wakeups += 1;
+        }
+    }
+
+    fn publish(&mut self) -> bool {
+        let rows = self.entries.len() - self.listeners.len();
+        self.io.counters.connections = rows as u64;
+        self.io.counters.listeners = self.listeners.len() as u64;
+        self.io.seam.counters.publish(&self.io.counters);
+        self.io.events.publish(&self.io.seam.events)
+    }
+}
+
+fn on_connection_event(connection: &mut Connection, event: &KernelEvent, io: &mut Io) {
+    let ending = event.is_read_closed() || event.is_write_closed() || event.is_error();
+    connection.ending |= ending || event.is_priority();
+    if event.is_readable() || ending {
+        connection.receive(io);
+    }
+    if event.is_writable() {
+        connection.send(io);
+    }
+    if event.is_error() && !connection.state.delivers_input() {
+        connection.end_on_error(io);
+    }
+}
+
+impl Io {
+    pub(crate) fn token(&self, key: Key) -> Token {
+        Token(usize::try_from(key.data().as_ffi()).expect("a word has 64 bits, see above"))
+    }
+
+    /// Whether the event ring has room for one event beside `reserved` ones.
+    pub(crate) fn has_room(&mut self, reserved: u32) -> bool {
+        self.events.room(&self.seam.events) > reserved + 1
+    }
+
+    pub(crate) fn post(&mut self, event: &Event) {
+        self.counters.events += 1;
+        self.events.post(&self.seam.events, event);
+    }
+
+    /// Reads from the connection again in the next turn, without an edge.
+    pub(crate) fn queue(&mut self, connection: &mut Connection) {
+        if !connection.queued {
+            connection.queued = true;
+            self.ready.push_back(connection.key);
+        }
+    }
+
+    /// Reads from the connection again when the event ring has room.
+    pub(crate) fn stall(&mut self, connection: &mut Connection) {
+        if !connection.queued {
+            connection.queued = true;
+            self.stall_key(connection.key);
+        }
+    }
+
+    /// Reads from the connection again when the arena has memory.
+    pub(crate) fn starve(&mut self, connection: &mut Connection) {
+        if !connection.queued {
+            connection.queued = true;
+            self.counters.pauses_for_memory += 1;
+            self.starved.push(connection.key);
+        }
+    }
+
+    fn stall_key(&mut self, key: Key) {
+        self.counters.pauses_for_events += 1;
+        self.stalled.push(key);
+    }
+
+    fn queue_listener(&mut self, listener: &mut Listener, key: Key) {
+        if !listener.queued {
+            listener.queued = true;
+            self.ready.push_back(key);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+use std::{fmt, io};
+
+/// A system call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemError {
+    /// The error number of the operating system; 0 when it gave none.
+    pub errno: i32,
+    /// The call, by the name Node uses: `listen`, `bind`, `connect`, `socket`.
+    pub syscall: &'static str,
+}
+
+impl SystemError {
+    pub(crate) fn new(error: &io::Error, syscall: &'static str) -> Self {
+        Self {
+            errno: error.raw_os_error().unwrap_or(0),
+            syscall,
+        }
+    }
+}
+
+impl fmt::Display for SystemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {}",
+            self.syscall,
+            io::Error::from_raw_os_error(self.errno)
+        )
+    }
+}
+
+impl std::error::Error for SystemError {}
+
+/// A runtime that could not be started. Nothing of it is left.
+#[derive(Debug)]
+pub struct StartError(pub(crate) io::Error);
+
+impl StartError {
+    /// The error number of the operating system, if it was the one to refuse.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        self.0.raw_os_error()
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the pollers cannot be started: {}", self.0)
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// The error number in `error`; one that the operating system did not give counts as `EIO`.
+pub(crate) fn errno_of(error: &io::Error) -> i32 {
+    const EIO: i32 = 5;
+    error.raw_os_error().unwrap_or(EIO)
+}

@@ -1,0 +1,146 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::Duration;
+
+use mio::Events;
+
+use crate::driver::Driver;
+use crate::limits::DIRECT_COMMANDS;
+use crate::record::{
+    self, Command, LANE_COMMAND_HEAD, LANE_COMMAND_TAIL, LANE_EVENT_HEAD, LANE_EVENT_TAIL,
+};
+use crate::seam::Seam;
+
+/// One poller's driver behind its lock, and all that can be done without the lock.
+///
+/// Whoever holds the lock drives: the poller thread, which sleeps without it, or the host for a
+/// few commands while the poller sleeps. There is one order of operations, because there is one
+/// lock and one ring that commands come from; nothing sent directly can overtake what is queued.
+pub(crate) struct Lane {
+    pub(crate) seam: Arc<Seam>,
+    /// `None` after a panic.
+    driver: Mutex<Option<Driver>>,
+}
+
+impl Lane {
+    pub(crate) fn new(seam: Arc<Seam>, driver: Driver) -> Self {
+        Self {
+            seam,
+            driver: Mutex::new(Some(driver)),
+        }
+    }
+
+    /// A turn of the poller thread. The time it may sleep then; `None` if the driver has failed.
+    pub(crate) fn turn(&self, events: &Events) -> Option<Option<Duration>> {
+        // Waits at most for a few sends of the host, never for JavaScript.
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        let sleep = self.guarded(&mut driver, |driver| {
+            driver.turn(events);
+            driver.park()
+        });
+        if sleep.is_none() {
+            self.seam.wake_host();
+        }
+        sleep
+    }
+
+    /// The host's half of an exchange with this lane: takes note of the events it has read, and
+    /// hands over the commands it has written. `words` are the lane's control words.
+    pub(crate) fn submit(&self, words: &[AtomicI32]) {
+        let seam = &*self.seam;
+        let head = load(words, LANE_EVENT_HEAD);
+        if head != seam.events.head() && seam.events.holds(head) {
+            seam.events.consume(head);
+            seam.event_room_made();
+        }
+        let tail = load(words, LANE_COMMAND_TAIL);
+        let count = tail.wrapping_sub(seam.commands.tail());
+        if count == 0 || !seam.commands.fits(tail) {
+            return;
+        }
+        seam.commands.publish(tail);
+        if seam.has_failed() {
+            self.discard_commands();
+        } else if count > DIRECT_COMMANDS || !seam.parking.is_parked() || !self.drive() {
+            seam.wake_poller();
+        }
+    }
+
+    /// Shows the host what has come. Whether there are events to read.
+    pub(crate) fn collect(&self, words: &[AtomicI32]) -> bool {
+        let (events, commands) = (&self.seam.events, &self.seam.commands);
+        let tail = events.tail();
+        store(words, LANE_EVENT_TAIL, tail);
+        store(words, LANE_COMMAND_HEAD, commands.head());
+        tail != events.head()
+    }
+
+    /// Lets go of the driver and all its sockets.
+    pub(crate) fn shut(&self) {
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(driver.take());
+    }
+
+    /// Carries out the commands on the host's thread, unless the poller has the lock. Whether
+    /// nothing is left for the poller.
+    fn drive(&self) -> bool {
+        let mut driver = match self.driver.try_lock() {
+            Ok(driver) => driver,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        self.guarded(&mut driver, Driver::drive)
+            .is_none_or(|more| !more)
+    }
+
+    /// Runs `work` on the driver. A panic in it costs this driver all its connections, which the
+    /// host is told of, and costs nobody else anything. `None` if there is no driver (any more).
+    fn guarded<T>(
+        &self,
+        slot: &mut Option<Driver>,
+        work: impl FnOnce(&mut Driver) -> T,
+    ) -> Option<T> {
+        let driver = slot.as_mut()?;
+        // Unwind safety: after a panic the driver is only taken apart.
+        if let Ok(value) = catch_unwind(AssertUnwindSafe(|| work(driver))) {
+            return Some(value);
+        }
+        if let Some(driver) = slot.take() {
+            // Even taking it apart may fail; then its sockets leak, and the host is still told.
+            let _ = catch_unwind(AssertUnwindSafe(|| driver.abandon()));
+        }
+        self.seam.fail();
+        None
+    }
+
+    /// Nobody takes commands any more: gives the leases in them back.
+    fn discard_commands(&self) {
+        let commands = &self.seam.commands;
+        while !commands.is_empty() {
+            let head = commands.head();
+            if let Some(Command::Write { segment, .. }) = Command::decode(commands.read(head)) {
+                self.seam.arena.release(segment.node, 1);
+            }
+            commands.consume(head.wrapping_add(1));
+        }
+    }
+}
+
+fn load(words: &[AtomicI32], word: i32) -> u32 {
+    // Relaxed: control words are the host's, and this runs on its thread.
+    words[index(word)].load(Ordering::Relaxed).cast_unsigned()
+}
+
+fn store(words: &[AtomicI32], word: i32, value: u32) {
+    // Relaxed: as in `load`.
+    words[index(word)].store(value.cast_signed(), Ordering::Relaxed);
+}
+
+const fn index(word: i32) -> usize {
+    assert!(
+        word < record::LANE_WORDS,
+        "a lane has so many control words"
+    );
+    word.cast_unsigned() as usize
+}

@@ -1,0 +1,50 @@
+//! Sockets, poller threads and batches: the core of nodepoll, without JavaScript.
+//!
+//! A [`Runtime`] owns poller threads. Each drives one *lane*: a table of connections behind
+//! a lock, and two rings of fixed-size [records](record) that join it to the *host*, the one
+//! thread that uses the runtime. The host writes commands into one ring, reads events from the
+//! other, and calls [`Runtime::exchange`] to hand over what it wrote and to learn what has come.
+//! In Node the host is the JavaScript thread; [`RustHost`] is the same in Rust.
+//!
+//! Bytes are received into [`linkbuf`] memory that the host sees; an event names node, offset and
+//! length, and the host holds a lease on them until it gives it back or sends them on.
+
+#![deny(unsafe_code)]
+
+mod address;
+mod bell;
+mod connection;
+mod connection_state;
+mod counters;
+mod dialer;
+mod driver;
+mod error;
+mod events;
+mod lane;
+pub mod limits;
+mod listener;
+mod mailbox;
+mod options;
+mod parking;
+mod poller;
+mod read;
+pub mod record;
+mod ring;
+mod runtime;
+mod rust_host;
+mod seam;
+mod sys;
+mod timer;
+mod write;
+
+pub use address::Address;
+pub use bell::{Bell, Host};
+pub use connection_state::ConnectionState;
+pub use counters::Counters;
+pub use error::{StartError, SystemError};
+pub use options::{DialOptions, Endpoint, ListenOptions, RuntimeOptions};
+pub use parking::Parking;
+pub use record::{Command, Event};
+pub use ring::{Ring, Words};
+pub use runtime::{Runtime, SeamMemory};
+pub use rust_host::RustHost;

@@ -1,0 +1,192 @@
+use std::io::{self, ErrorKind};
+use std::time::Instant;
+
+use crate::address::Address;
+use crate::driver::{Io, Key};
+use crate::error::{SystemError, errno_of};
+use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY, EVENTS_RESERVED};
+use crate::options::{Endpoint, ListenOptions};
+use crate::record::Event;
+use crate::sys::socket::{ListeningSocket, Socket};
+
+/// A listening socket in the driver's table.
+pub(crate) struct Listener {
+    pub(crate) number: u32,
+    socket: ListeningSocket,
+    no_delay: bool,
+    /// Connections accepted so far. The host has been told of all of them before it believes that
+    /// the listener is closed.
+    accepted: u32,
+    /// Accepting has failed for want of descriptors or memory, and the host has been told.
+    exhausted: bool,
+    /// What the host has not been told of yet.
+    owed_error: Option<i32>,
+    /// When to try again.
+    pub(crate) retry_at: Option<Instant>,
+    /// Somebody serves the connections. Until then they wait in the kernel's queue.
+    accepting: bool,
+    /// It is to be closed as soon as nobody waits in the kernel's queue.
+    closing: bool,
+    pub(crate) queued: bool,
+}
+
+/// What a round of accepting has come to.
+pub(crate) enum Accepting {
+    /// The kernel's queue is empty; an edge tells of the next one.
+    Empty,
+    /// There may be more, and no edge will tell.
+    More,
+    /// The event ring is full.
+    NoRoom,
+    /// Descriptors or memory have run out: to be tried again later.
+    Exhausted,
+}
+
+impl Listener {
+    /// Binds and listens, without a driver.
+    pub(crate) fn bind(options: &ListenOptions) -> Result<Self, SystemError> {
+        let ListenOptions {
+            listener,
+            backlog,
+            ipv6_only,
+            no_delay,
+            ref endpoint,
+        } = *options;
+        let socket = match endpoint {
+            Endpoint::Inet(address) => {
+                ListeningSocket::bind_tcp(*address, backlog, ipv6_only, no_delay)
+            }
+            Endpoint::Path(path) => ListeningSocket::bind_path(path, backlog),
+        };
+        Ok(Self {
+            number: listener,
+            socket: socket.map_err(|(error, syscall)| SystemError::new(&error, syscall))?,
+            no_delay,
+            accepted: 0,
+            exhausted: false,
+            owed_error: None,
+            retry_at: None,
+            accepting: false,
+            closing: false,
+            queued: false,
+        })
+    }
+
+    /// Begins to accept.
+    pub(crate) fn begin(&mut self) {
+        self.accepting = true;
+    }
+
+    /// Begins to close. Connections that the kernel has accepted are taken first.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.socket.address()
+    }
+
+    pub(crate) fn register(&mut self, io: &Io, key: Key) -> io::Result<()> {
+        self.socket.register(&io.registry, io.token(key))
+    }
+
+    pub(crate) fn retire(&mut self, io: &Io) {
+        self.socket.retire(&io.registry);
+    }
+
+    /// Accepts one bounded batch into `batch`.
+    pub(crate) fn accept(
+        &mut self,
+        io: &mut Io,
+        batch: &mut Vec<(Socket, Address, Address)>,
+    ) -> Accepting {
+        if !self.accepting {
+            return Accepting::Empty;
+        }
+        for _ in 0..ACCEPT_BATCH {
+            let posting = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+            if !io.has_room(EVENTS_RESERVED + posting) {
+                return Accepting::NoRoom;
+            }
+            match self.socket.accept() {
+                Ok((socket, remote, local)) => {
+                    if self.no_delay && !crate::sys::ACCEPTED_INHERIT_OPTIONS {
+                        socket.set_no_delay();
+                    }
+                    self.exhausted = false;
+                    self.accepted = self.accepted.wrapping_add(1);
+                    batch.push((socket, remote, local));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Accepting::Empty,
+                Err(error) if is_one_connections(&error) => {}
+                Err(error) => {
+                    if !self.exhausted {
+                        self.owed_error = Some(errno_of(&error));
+                    }
+                    self.exhausted = true;
+                    return Accepting::Exhausted;
+                }
+            }
+        }
+        Accepting::More
+    }
+
+    /// Arranges the next try after [`Accepting::Exhausted`].
+    pub(crate) fn retry_later(&mut self, io: &mut Io, key: Key) {
+        let at = io.now + ACCEPT_RETRY;
+        self.retry_at = Some(at);
+        io.timers.arm(at, key);
+        if let Some(errno) = self.owed_error
+            && io.has_room(0)
+        {
+            self.owed_error = None;
+            io.post(&Event::ListenerError {
+                listener: self.number,
+                errno,
+            });
+        }
+    }
+
+    /// Tells the host that the listener is closed, if there is room.
+    pub(crate) fn report_closed(&self, io: &mut Io) -> bool {
+        let told = io.has_room(0);
+        if told {
+            let event = Event::ListenerClosed {
+                listener: self.number,
+                accepted: self.accepted,
+            };
+            io.post(&event);
+        }
+        told
+    }
+}
+
+/// Whether an error of accept belongs to a connection that has died in the queue, or to the call,
+/// so that accepting just goes on.
+fn is_one_connections(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+                | libc::EPERM
+                | libc::ETIMEDOUT
+        )
+    ) {
+        return true;
+    }
+    matches!(
+        error.kind(),
+        ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
+    )
+}

@@ -1,0 +1,60 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::address::Address;
+use crate::dialer::Dialing;
+use crate::listener::Listener;
+use crate::sys::socket::Socket;
+
+/// Something with a socket that a driver is to take over.
+pub(crate) enum Parcel {
+    /// A listener, bound and listening.
+    Listener(Box<Listener>),
+    /// A socket whose connect is under way.
+    Dial(Box<Dialing>),
+    /// A connection that another driver has accepted.
+    Accepted {
+        socket: Socket,
+        listener: u32,
+        remote: Address,
+        local: Address,
+    },
+}
+
+/// Parcels on their way to a driver. They are rare, so a lock and a list will do; the flag keeps
+/// the usual look at an empty box free of both.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    filled: AtomicBool,
+    parcels: Mutex<Vec<Parcel>>,
+}
+
+impl Mailbox {
+    pub(crate) fn put(&self, parcel: Parcel) {
+        let mut parcels = self.lock();
+        parcels.push(parcel);
+        // Relaxed: who looks after having been told of the parcel by a command or a wake-up, sees
+        // it by that; who looks by chance may miss it. The list has its own lock.
+        self.filled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is worth looking inside.
+    pub(crate) fn is_filled(&self) -> bool {
+        // Relaxed: as in `put`; before parking, the fence of `Parking` orders it.
+        self.filled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take(&self) -> Vec<Parcel> {
+        if !self.is_filled() {
+            return Vec::new();
+        }
+        let mut parcels = self.lock();
+        self.filled.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *parcels)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Parcel>> {
+        // Nothing in here panics while holding the lock, and a list of sockets is always whole.
+        self.parcels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,154 @@
+use std::io::ErrorKind;
+
+use linkbuf::{Arena, Node};
+
+use crate::connection::Connection;
+use crate::driver::{Io, id_of};
+use crate::error::errno_of;
+use crate::limits::{
+    DISCARD_BYTES, EVENTS_RESERVED, LINGER_BYTES, MEMORY_LOW_BYTES, READ_BYTES_PER_TURN,
+    READ_NODE_BYTES, READ_ROOM_MIN,
+};
+use crate::record::{EndReason, Event, SYSCALL_READ};
+use crate::sys::SHORT_READ_EMPTIES;
+
+/// Where a driver receives into: one node for all its connections, front to back, so that small
+/// messages of many connections lie side by side and a quiet connection holds nothing.
+pub(crate) struct ReadMemory {
+    arena: Arena,
+    node: Option<Node>,
+    /// What the arena had been granted when the host was last asked for more.
+    asked_at: Option<usize>,
+}
+
+impl ReadMemory {
+    pub(crate) fn new(arena: Arena) -> Self {
+        Self {
+            arena,
+            node: None,
+            asked_at: None,
+        }
+    }
+
+    pub(crate) fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// The node to receive into, or `None` if the arena has no memory.
+    fn node(&mut self) -> Option<&mut Node> {
+        if self
+            .node
+            .as_ref()
+            .is_none_or(|node| node.room() < READ_ROOM_MIN)
+        {
+            self.node = None;
+            self.node = self.arena.allocate(READ_NODE_BYTES);
+        }
+        self.node.as_mut()
+    }
+
+    /// Whether the host should be asked for a chunk: once for each chunk.
+    fn wants_chunk(&mut self) -> bool {
+        if self.arena.bytes_free() >= MEMORY_LOW_BYTES || self.arena.is_full() {
+            return false;
+        }
+        let granted = self.arena.stats().bytes_granted;
+        self.asked_at.replace(granted) != Some(granted)
+    }
+}
+
+impl Connection {
+    /// Reads what has arrived, as far as budget, memory and room for events go.
+    pub(crate) fn receive(&mut self, io: &mut Io) {
+        let mut budget = READ_BYTES_PER_TURN;
+        while self.state.delivers_input() {
+            if !io.has_room(EVENTS_RESERVED) {
+                return io.stall(self);
+            }
+            if budget == 0 {
+                return io.queue(self);
+            }
+            let Some(node) = io.memory.node() else {
+                return io.starve(self);
+            };
+            let space = node.spare();
+            let asked = space.len();
+            io.counters.reads += 1;
+            match self.socket.receive(space) {
+                Ok(0) => return self.peer_ended(io),
+                Ok(count) => {
+                    let segment = node.commit(count).into_lease();
+                    io.counters.bytes_read += count as u64;
+                    let id = id_of(self.key);
+                    io.post(&Event::Data {
+                        id,
+                        segment,
+                        sent: self.sent,
+                    });
+                    if count < asked && SHORT_READ_EMPTIES && !self.ending {
+                        return;
+                    }
+                    budget = budget.saturating_sub(count);
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return self.read_blocked(io),
+                    ErrorKind::Interrupted => {}
+                    _ => return self.read_failed(errno_of(&error), io),
+                },
+            }
+        }
+        if self.state.discards_input() {
+            self.discard(io);
+        }
+    }
+
+    /// Reads and throws away, so that the kernel does not answer unread input with a reset.
+    fn discard(&mut self, io: &mut Io) {
+        let mut budget = READ_BYTES_PER_TURN;
+        while self.state.discards_input() {
+            if budget == 0 {
+                return io.queue(self);
+            }
+            io.counters.reads += 1;
+            io.discard.resize(DISCARD_BYTES, 0);
+            match self.socket.receive(&mut io.discard) {
+                Ok(0) => return self.peer_ended(io),
+                Ok(count) => {
+                    self.discarded += count;
+                    if self.discarded > LINGER_BYTES {
+                        return self.end(EndReason::Local, io);
+                    }
+                    budget = budget.saturating_sub(count);
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return,
+                    ErrorKind::Interrupted => {}
+                    _ => return self.read_failed(errno_of(&error), io),
+                },
+            }
+        }
+    }
+
+    fn read_blocked(&mut self, io: &mut Io) {
+        if let Some(failure) = self.failure {
+            self.end(failure, io);
+        }
+    }
+
+    fn read_failed(&mut self, errno: i32, io: &mut Io) {
+        let failure = EndReason::Error {
+            errno,
+            syscall: SYSCALL_READ,
+        };
+        self.end(self.failure.unwrap_or(failure), io);
+    }
+}
+
+impl Io {
+    /// Asks the host for a chunk when the arena runs low.
+    pub(crate) fn ask_for_memory(&mut self) {
+        if self.has_room(0) && self.memory.wants_chunk() {
+            self.post(&Event::NeedMemory);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use linkbuf::Arena;
+use mio::{Poll, Waker};
+
+use crate::address::Address;
+use crate::bell::{Bell, Host};
+use crate::counters::Counters;
+use crate::dialer::Dialing;
+use crate::driver::{Driver, WAKER};
+use crate::error::{StartError, SystemError};
+use crate::lane::Lane;
+use crate::limits::{LEASE_CHANGES, POLLERS_MAX, RING_RECORDS_MIN};
+use crate::listener::Listener;
+use crate::mailbox::Parcel;
+use crate::options::{DialOptions, ListenOptions, RuntimeOptions};
+use crate::poller;
+use crate::record::{
+    CONTROL_LANES, CONTROL_LANES_READY, CONTROL_LEASE_CHANGES, LANE_WORDS, RECORD_WORDS,
+};
+use crate::ring::{Ring, Words};
+use crate::seam::Seam;
+
+/// The memory through which a host and its runtime speak. The host keeps its own view of it.
+pub struct SeamMemory {
+    /// Words that one side writes before an exchange and the other reads in it: see
+    /// [`record`](crate::record).
+    pub control: Words,
+    /// Pairs of node and count: leases that the host gives back (below zero) or adds.
+    pub lease_changes: Words,
+    /// Each lane's rings: commands, events.
+    pub lanes: Vec<(Words, Words)>,
+}
+
+impl SeamMemory {
+    /// Words in the control block of a runtime with so many lanes.
+    #[must_use]
+    pub fn control_words(lanes: usize) -> usize {
+        index(CONTROL_LANES) + lanes * index(LANE_WORDS)
+    }
+
+    /// Words in the list of lease changes.
+    pub const LEASE_WORDS: usize = 2 * LEASE_CHANGES;
+
+    /// Memory of Rust's own, for a host in Rust.
+    #[must_use]
+    pub fn boxed(options: &RuntimeOptions) -> Self {
+        let ring = || Words::boxed(options.ring_records as usize * RECORD_WORDS);
+        Self {
+            control: Words::boxed(Self::control_words(options.pollers)),
+            lease_changes: Words::boxed(Self::LEASE_WORDS),
+            lanes: (0..options.pollers).map(|_| (ring(), ring())).collect(),
+        }
+    }
+}
+
+/// Poller threads, their drivers and the arena they share: one runtime serves one host.
+///
+/// Dropping it stops the pollers, joins their threads, closes all sockets and lets go of all
+/// memory, in this order.
+pub struct Runtime {
+    arena: Arena,
+    control: Words,
+    lease_changes: Words,
+    bell: Arc<Bell>,
+    lanes: Vec<Arc<Lane>>,
+    threads: Vec<JoinHandle<()>>,
+    next_lane: AtomicUsize,
+    exchanges: AtomicUsize,
+}
+
+impl Runtime {
+    /// Starts the pollers.
+    ///
+    /// # Errors
+    /// If the system refuses a descriptor or a thread. Nothing is left behind then.
+    pub fn start(
+        memory: SeamMemory,
+        arena: Arena,
+        host: &Arc<dyn Host>,
+    ) -> Result<Self, StartError> {
+        let count = memory.lanes.len();
+        if count == 0 || count > POLLERS_MAX {
+            return Err(StartError(io::Error::from(io::ErrorKind::InvalidInput)));
+        }
+        let bell = Arc::new(Bell::new());
+        let mut polls = Vec::with_capacity(count);
+        let mut seams = Vec::with_capacity(count);
+        for (commands, events) in memory.lanes {
+            let poll = Poll::new().map_err(StartError)?;
+            let waker = Waker::new(poll.registry(), WAKER).map_err(StartError)?;
+            let (commands, events) = (Ring::new(commands), Ring::new(events));
+            assert!(
+                events.capacity() >= RING_RECORDS_MIN,
+                "a ring has room for its reserve"
+            );
+            let (bell, host) = (Arc::clone(&bell), Arc::clone(host));
+            seams.push(Arc::new(Seam::new(
+                commands,
+                events,
+                arena.clone(),
+                bell,
+                host,
+                waker,
+            )));
+            polls.push(poll);
+        }
+        let mut runtime = Self {
+            arena,
+            control: memory.control,
+            lease_changes: memory.lease_changes,
+            bell,
+            lanes: Vec::with_capacity(count),
+            threads: Vec::with_capacity(count),
+            next_lane: AtomicUsize::new(0),
+            exchanges: AtomicUsize::new(0),
+        };
+        let shared: Arc<[Arc<Seam>]> = seams.into();
+        for (index, poll) in polls.into_iter().enumerate() {
+            let seam = Arc::clone(&shared[index]);
+            let registry = poll.registry().try_clone().map_err(StartError)?;
+            let driver = Driver::new(
+                Arc::clone(&seam),
+                Arc::clone(&shared),
+                registry,
+                runtime.arena.clone(),
+            );
+            let lane = Arc::new(Lane::new(Arc::clone(&seam), driver));
+            runtime.arena.on_room(Box::new(move || seam.memory_came()));
+            runtime.lanes.push(Arc::clone(&lane));
+            // On failure the runtime is dropped, which stops and joins the threads before this one.
+            runtime
+                .threads
+                .push(poller::start(lane, poll, index).map_err(StartError)?);
+        }
+        Ok(runtime)
+    }
+
+    /// The arena that input arrives in and output is sent from.
+    #[must_use]
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// How many lanes there are.
+    #[must_use]
+    pub fn lane_count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// The rings of a lane: commands, events. For a host in Rust.
+    pub(crate) fn rings(&self, lane: usize) -> (&Ring, &Ring) {
+        let seam = &self.lanes[lane].seam;
+        (&seam.commands, &seam.events)
+    }
+
+    /// Hands over what the host has written and shows it what has come: once a batch, on the
+    /// host's thread only. It never waits: a lane whose lock is taken is awake, and takes the
+    /// commands from its ring before it sleeps.
+    ///
+    /// If no lane has events, the host is noted as idle, and is woken for the next one.
+    pub fn exchange(&self) {
+        // Relaxed here and below: only the host's thread touches these words.
+        self.exchanges.fetch_add(1, Ordering::Relaxed);
+        self.change_leases();
+        for (index, lane) in self.lanes.iter().enumerate() {
+            lane.submit(self.lane_words(index));
+        }
+        let mut ready = self.collect();
+        if ready == 0 {
+            self.bell.announce_idle();
+            ready = self.collect();
+        }
+        if ready > 0 {
+            self.bell.retract();
+        }
+        let word = self.control.range(index(CONTROL_LANES_READY), 1);
+        word[0].store(ready, Ordering::Relaxed);
+    }
+
+    /// Binds and listens at once; accepting begins as soon as a poller has taken the listener over.
+    /// Returns the lane that has it, and the address it got.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    pub fn listen(&self, options: &ListenOptions) -> Result<(usize, Address), SystemError> {
+        let listener = Box::new(Listener::bind(options)?);
+        let address = listener.address();
+        Ok((self.deliver(Parcel::Listener(listener)), address))
+    }
+
+    /// Begins to dial. Whether it succeeds is told by an event of the lane that is returned.
+    ///
+    /// # Errors
+    /// What the operating system said, if it refused at once.
+    pub fn dial(&self, options: &DialOptions) -> Result<usize, SystemError> {
+        let dialing = Box::new(Dialing::begin(options)?);
+        Ok(self.deliver(Parcel::Dial(dialing)))
+    }
+
+    /// What all drivers together have done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.lanes
+            .iter()
+            .fold(Counters::default(), |mut sum, lane| {
+                sum += lane.seam.counters.read();
+                sum
+            })
+    }
+
+    /// How often the host has called [`exchange`](Self::exchange).
+    #[must_use]
+    pub fn exchanges(&self) -> usize {
+        self.exchanges.load(Ordering::Relaxed)
+    }
+
+    /// Stops the pollers, joins their threads and closes all sockets. For a second time it does
+    /// nothing.
+    pub fn stop(&mut self) {
+        for lane in &self.lanes {
+            lane.seam.stop();
+        }
+        for thread in self.threads.drain(..) {
+            // A poller catches its panics; nothing of it is left to be told here.
+            let _ = thread.join();
+        }
+        for lane in self.lanes.drain(..) {
+            lane.shut();
+        }
+    }
+
+    fn deliver(&self, parcel: Parcel) -> usize {
+        let count = self.lanes.len();
+        let first = self.next_lane.fetch_add(1, Ordering::Relaxed);
+        // A lane that has failed gets nothing more, as long as another one lives.
+        let lane = (0..count)
+            .map(|step| (first + step) % count)
+            .find(|&lane| !self.lanes[lane].seam.has_failed())
+            .unwrap_or(first % count);
+        self.lanes[lane].seam.deliver(parcel);
+        lane
+    }
+
+    /// The control words of a lane.
+    pub(crate) fn lane_words(&self, lane: usize) -> &[AtomicI32] {
+        let words = index(LANE_WORDS);
+        self.control
+            .range(index(CONTROL_LANES) + lane * words, words)
+    }
+
+    fn collect(&self) -> i32 {
+        let ready = |(index, lane): (usize, &Arc<Lane>)| lane.collect(self.lane_words(index));
+        self.lanes
+            .iter()
+            .enumerate()
+            .map(ready)
+            .map(i32::from)
+            .sum()
+    }
+
+    fn change_leases(&self) {
+        let count = self.control.range(index(CONTROL_LEASE_CHANGES), 1);
+        let pairs = count[0]
+            .swap(0, Ordering::Relaxed)
+            .clamp(0, LEASE_CHANGES as i32);
+        let words = self.lease_changes.range(0, 2 * index(pairs));
+        for pair in words.chunks_exact(2) {
+            let node = pair[0].load(Ordering::Relaxed).cast_unsigned();
+            let change = pair[1].load(Ordering::Relaxed);
+            // A change that names no lease is counted by the arena and does nothing else.
+            let _ = if change < 0 {
+                self.arena.release(node, change.unsigned_abs())
+            } else {
+                self.arena.retain(node, change.unsigned_abs())
+            };
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn index(word: i32) -> usize {
+    word.cast_unsigned() as usize
+}

@@ -1,0 +1,76 @@
+use std::io::{ErrorKind, IoSlice};
+
+use linkbuf::Segment;
+
+use crate::connection::Connection;
+use crate::driver::Io;
+use crate::error::errno_of;
+use crate::limits::SEND_SLICES;
+use crate::record::{EndReason, SYSCALL_WRITE};
+
+impl Connection {
+    /// Adds flushed output, to be sent with all the rest of the batch. Whether it was taken.
+    pub(crate) fn write(&mut self, segment: Segment, io: &mut Io) -> bool {
+        if !self.state.takes_output() || self.failure.is_some() {
+            return false;
+        }
+        self.output.push(segment);
+        if !self.dirty {
+            self.dirty = true;
+            io.dirty.push(self.key);
+        }
+        true
+    }
+
+    /// Notes that the host wants to know when all output queued so far has been taken.
+    pub(crate) fn acknowledge_all(&mut self, io: &mut Io) {
+        let end = self.sent + self.output.len() as u64;
+        let next = self.acknowledge.map_or(end, |(next, _)| next);
+        self.acknowledge = Some((next, end));
+        self.acknowledge_sent(io);
+    }
+
+    /// Sends until nothing is left or the kernel takes no more. Only `EAGAIN` proves the latter: a
+    /// short write does not, and the edge that tells of room comes only after it.
+    pub(crate) fn send(&mut self, io: &mut Io) {
+        self.dirty = false;
+        while self.state.sends_output() && !self.output.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SEND_SLICES];
+            let (count, _) = self.output.io_slices(&mut slices);
+            io.counters.writes += 1;
+            match self.socket.send(&slices[..count]) {
+                Ok(count) => {
+                    self.output.skip(count);
+                    self.sent += count as u64;
+                    io.counters.bytes_written += count as u64;
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => break,
+                    ErrorKind::Interrupted => {}
+                    _ => {
+                        let errno = errno_of(&error);
+                        let failure = EndReason::Error {
+                            errno,
+                            syscall: SYSCALL_WRITE,
+                        };
+                        return self.send_failed(failure, io);
+                    }
+                },
+            }
+        }
+        self.acknowledge_sent(io);
+        self.finish_output(io);
+    }
+
+    fn acknowledge_sent(&mut self, io: &mut Io) {
+        let Some((next, last)) = self.acknowledge else {
+            return;
+        };
+        if self.sent < next {
+            return;
+        }
+        self.acknowledge = (self.sent < last).then_some((last, last));
+        self.owes_drained = true;
+        self.report(io);
+    }
+}

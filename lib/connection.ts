@@ -1,0 +1,502 @@
+import { failure, type NodepollError, systemError } from './errors.ts'
+import type { Address } from './internal/address.ts'
+import type { Dispatcher, Opened } from './internal/dispatcher.ts'
+import { type Handlers, isThenable, reportError } from './internal/handlers.ts'
+import type { Lane } from './internal/lane.ts'
+import type { Segment } from './internal/segment.ts'
+import { checkFunction } from './internal/validate.ts'
+import { LinkBuffer } from './link-buffer.ts'
+import {
+  COMMAND_CLOSE,
+  COMMAND_DESTROY,
+  REASON_ERROR,
+  REASON_PEER,
+  REASON_TIMEOUT,
+  SYSCALL_WRITE,
+} from './native/record.ts'
+import { Reader } from './reader.ts'
+import { closedError, Writer } from './writer.ts'
+
+/**
+ * Why a connection ended: `peer` means FIN; `error` means a reset, an error of the operating
+ * system, what a handler threw or what `destroy()` was given. The first reason stays.
+ */
+export interface CloseReason {
+  readonly by: 'local' | 'peer' | 'error' | 'timeout' | 'shutdown'
+  readonly error?: unknown
+}
+
+export type CloseCallback = (connection: Connection, reason: CloseReason) => void | Promise<void>
+
+// What has happened to a connection, as bits of one number.
+const PENDING = 1 // a handler of it is running or awaited
+const FRESH = 2 // input has come, or was consumed, since onRequest was called last
+const PEER_ENDED = 4 // the peer has sent FIN
+const CLOSING = 8 // we have asked for the end
+const ENDED = 16 // the socket is gone
+const CALLING_BACK = 32 // close callbacks are running
+const FINISHED = 64 // close callbacks have run
+const LEAVING = 128 // it is to be closed when it is idle
+
+/** Nodes that views of an ended connection may lead to, given back when nobody can use them. */
+const abandoned = new FinalizationRegistry<() => void>((release) => release())
+
+/**
+ * One connection, accepted or dialled.
+ *
+ * Every method is safe after the end: reads serve what is left and then fail with
+ * `ERR_NODEPOLL_EOF` (the peer ended it) or `ERR_NODEPOLL_CONNECTION_CLOSED` (we did), writes throw
+ * `ERR_NODEPOLL_CONNECTION_CLOSED`, `close()` and `destroy()` do nothing.
+ */
+export class Connection {
+  /** @internal */
+  readonly _handlers: Handlers
+  /** @internal */
+  _isReading = false
+  /** @internal */
+  _reason: CloseReason | undefined
+  readonly #dispatcher: Dispatcher
+  readonly #lane: Lane<Connection>
+  readonly #slot: number
+  readonly #generation: number
+  readonly #localAddress: Address
+  readonly #remoteAddress: Address
+  #flags = 0
+  #context: unknown
+  #input: LinkBuffer | undefined
+  #reader: Reader | undefined
+  #writer: Writer | undefined
+  #bytesRead = 0
+  #bytesWritten = 0
+  #wanted = 0
+  #inputArrived: (() => void) | undefined
+  #drainProgressed: (() => void)[] | undefined
+  #closeCallbacks: CloseCallback[] | undefined
+  #closedPromise: Promise<CloseReason> | undefined
+  #resolveClosed: ((reason: CloseReason) => void) | undefined
+
+  /** @internal */
+  constructor(dispatcher: Dispatcher, handlers: Handlers, opened: Opened, local: Address) {
+    this.#dispatcher = dispatcher
+    this._handlers = handlers
+    this.#lane = opened.lane
+    this.#slot = opened.slot
+    this.#generation = opened.generation
+    this.#localAddress = opened.local ?? local
+    this.#remoteAddress = opened.remote ?? local
+    this.#lane.connections[this.#slot] = this
+    dispatcher.hold()
+  }
+
+  /** The bytes that have arrived and are unread. Synchronous, never waits. */
+  get input(): LinkBuffer {
+    return (this.#input ??= new LinkBuffer(this.#dispatcher.memory))
+  }
+
+  /** Waits for bytes. */
+  get reader(): Reader {
+    return (this.#reader ??= new Reader(this))
+  }
+
+  /** Builds and sends output. */
+  get writer(): Writer {
+    return (this.#writer ??= new Writer(this, this.#dispatcher.memory))
+  }
+
+  /** `false` from the moment an end of the connection is known: a FIN, an error, our `close()`. */
+  get isActive(): boolean {
+    return (this.#flags & (PEER_ENDED | CLOSING | ENDED)) === 0
+  }
+
+  /** Our end. */
+  get localAddress(): Address {
+    return this.#localAddress
+  }
+
+  /** The peer's end. */
+  get remoteAddress(): Address {
+    return this.#remoteAddress
+  }
+
+  /** Bytes received so far. */
+  get bytesRead(): number {
+    return this.#bytesRead
+  }
+
+  /** Bytes the kernel has taken, as far as the driver has told: it does so with other events. */
+  get bytesWritten(): number {
+    return this.#bytesWritten
+  }
+
+  /** Settles when the connection has ended, whoever ended it. Never rejects. */
+  get closed(): Promise<CloseReason> {
+    return (this.#closedPromise ??= new Promise((resolve) => {
+      if (this.#flags & ENDED) resolve(this._reason as CloseReason)
+      else this.#resolveClosed = resolve
+    }))
+  }
+
+  /**
+   * Writes and flushes. `false` means that more than 1 MiB is pending: see {@link Writer.flush}.
+   *
+   * @throws `ERR_NODEPOLL_CONNECTION_CLOSED` after the end.
+   */
+  write(data: Uint8Array | string): boolean {
+    const { writer } = this
+    if (typeof data === 'string') writer.writeString(data)
+    else writer.writeBinary(data)
+    return writer.flush()
+  }
+
+  /**
+   * Ends the connection gracefully: no more input is received, flushed output is sent (for 30 s at
+   * most), then FIN, then input is discarded until the peer's FIN (for one second at most).
+   *
+   * Unflushed output is dropped, a waiting read rejects. Each call returns the same promise, which
+   * settles when the connection has ended and never rejects. It does not wait for the close
+   * callbacks, so that a handler may await it.
+   */
+  close(): Promise<CloseReason> {
+    this._end({ by: 'local' }, COMMAND_CLOSE)
+    return this.closed
+  }
+
+  /**
+   * Ends the connection at once; unsent output is dropped.
+   *
+   * @param error Becomes the reason's error.
+   */
+  destroy(error?: Error): void {
+    this._end(error === undefined ? { by: 'local' } : { by: 'error', error }, COMMAND_DESTROY)
+  }
+
+  /**
+   * Calls `callback` once, when the connection has ended and no handler of it is pending: last
+   * added, first called, one after another. One that is added later is called in a microtask.
+   * Reading what is left in `input` is allowed in it; what it throws goes to `onError`.
+   */
+  addCloseCallback(callback: CloseCallback): this {
+    checkFunction(callback, 'callback')
+    if (this.#flags & FINISHED) {
+      queueMicrotask(() => void this._handlers.scope(() => this.#callBack(callback)))
+    } else {
+      this.#closeCallbacks ??= []
+      this.#closeCallbacks.push(callback)
+    }
+    return this
+  }
+
+  /** Whether no more input will come. @internal */
+  get _hasInputEnded(): boolean {
+    return !this.isActive
+  }
+
+  /** Whether the socket is gone. @internal */
+  get _hasEnded(): boolean {
+    return (this.#flags & ENDED) !== 0
+  }
+
+  /** Closes the connection as soon as no handler is pending and all input is read. @internal */
+  _closeWhenIdle(): void {
+    this.#flags |= LEAVING
+    this.#advance()
+  }
+
+  /** Begins the life of an accepted connection. @internal */
+  _opened(): void {
+    const { onConnect } = this._handlers
+    if (onConnect === undefined) return
+    this.#call(() => onConnect(this, this.#context), this.#connected)
+  }
+
+  /** Bytes have arrived, with a lease on them. @internal */
+  _received(node: number, offset: number, length: number, sent: number): void {
+    this.#noteSent(sent)
+    if (this.#flags & CLOSING) {
+      this.#dispatcher.memory.release(node)
+      return
+    }
+    const { input } = this
+    input._receive(node, offset, length)
+    this.#bytesRead += length
+    this.#flags |= FRESH
+    if (this.#inputArrived !== undefined && input.length >= this.#wanted) this.#wakeReader()
+    this.#advance()
+  }
+
+  /** The peer has sent FIN. @internal */
+  _peerEnded(sent: number): void {
+    this.#noteSent(sent)
+    if (this.#flags & (CLOSING | ENDED)) return
+    this.#flags |= PEER_ENDED
+    this._reason ??= { by: 'peer' }
+    this.#wakeReader()
+    this.#disconnected()
+    this.#advance()
+  }
+
+  /** The kernel has taken output. @internal */
+  _drained(sent: number): void {
+    this.#noteSent(sent)
+    this.#writer?._acknowledged()
+    this.#wakeDrains()
+  }
+
+  /** The socket is gone. @internal */
+  _closed(kind: number, errno: number, syscall: number, sent: number): void {
+    this.#noteSent(sent)
+    this.#socketGone(reasonOf(kind, errno, syscall))
+  }
+
+  /** The driver has panicked. @internal */
+  _laneFailed(): void {
+    const error = failure('ERR_NODEPOLL_LOOP_FAILED', 'the I/O thread of this connection has failed')
+    this.#socketGone({ by: 'error', error })
+  }
+
+  /** We end the connection. @internal */
+  _end(reason: CloseReason, command: number): void {
+    // A graceful end may still be cut short; otherwise the first call is the one that counts.
+    const isRepeated = (this.#flags & CLOSING) !== 0 && command === COMMAND_CLOSE
+    if (isRepeated || this.#flags & ENDED) return
+    this.#flags |= CLOSING
+    this._reason ??= reason
+    this.#writer?._drop()
+    this.#wakeReader()
+    this._command(command)
+  }
+
+  /** Waits until `n` bytes may be there, or the end. @internal */
+  _nextInput(n: number): Promise<void> {
+    this.#wanted = n
+    return new Promise((resolve) => {
+      this.#inputArrived = resolve
+    })
+  }
+
+  /** Waits for news of sent output, or the end. @internal */
+  _nextDrained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#drainProgressed ??= []
+      this.#drainProgressed.push(resolve)
+    })
+  }
+
+  /** What a read beyond the end fails with. @internal */
+  _endError(): unknown {
+    const reason = this._reason
+    if (reason?.by === 'peer') {
+      return failure('ERR_NODEPOLL_EOF', 'the peer has ended the connection')
+    }
+    return reason?.error ?? closedError()
+  }
+
+  /** @internal */
+  _checkWritable(): void {
+    if (this.#flags & (CLOSING | ENDED)) throw closedError()
+  }
+
+  /** Writes a command about this connection. @internal */
+  _command(kind: number): void {
+    this.#lane.command(kind, this.#slot, this.#generation)
+    this.#dispatcher.schedule()
+  }
+
+  /** Writes a command that takes a segment over, with its lease. @internal */
+  _commandSegment(kind: number, segment: Segment): void {
+    const { node, at, end } = segment
+    this.#lane.commandSegment(kind, this.#slot, this.#generation, node, at, end - at)
+    this.#dispatcher.schedule()
+  }
+
+  /** Does what is due now: the next request, the end, the close callbacks. */
+  #advance(): void {
+    while ((this.#flags & (PENDING | CALLING_BACK | FINISHED)) === 0) {
+      if (this.#wantsRequest()) {
+        this.#request()
+      } else if (this.#flags & ENDED) {
+        this.#flags |= CALLING_BACK
+        this.#callBackNext()
+      } else {
+        if (this.#flags & PEER_ENDED) this._end({ by: 'peer' }, COMMAND_CLOSE)
+        if (this.#flags & LEAVING && this.#hasNoInput()) this._end({ by: 'shutdown' }, COMMAND_CLOSE)
+        return
+      }
+    }
+  }
+
+  #hasNoInput(): boolean {
+    return this.#input === undefined || this.#input.length === 0
+  }
+
+  #wantsRequest(): boolean {
+    const isDue = (this.#flags & (FRESH | CLOSING)) === FRESH
+    return isDue && this._handlers.onRequest !== undefined && !this.#hasNoInput()
+  }
+
+  #request(): void {
+    const { onRequest } = this._handlers
+    this.#flags &= ~FRESH
+    const consumed = this.input._consumed
+    this.#call(
+      () => onRequest?.(this, this.#context),
+      () => this.#requestSettled(consumed),
+    )
+  }
+
+  #requestSettled(consumedBefore: number): void {
+    const { input } = this
+    if (this._handlers.autoRelease) input.release()
+    // What consumes nothing waits for more, and is not called again for the same bytes.
+    if (input._consumed !== consumedBefore) this.#flags |= FRESH
+  }
+
+  readonly #connected = (context: unknown): void => {
+    if (context !== undefined) this.#context = context
+  }
+
+  /** Calls a handler; nothing else of this connection is called until it has settled. */
+  #call(handler: () => unknown, settled: (value: unknown) => void): void {
+    this.#flags |= PENDING
+    try {
+      const result = handler()
+      if (isThenable(result)) {
+        this.#dispatcher.yieldToContinuations()
+        result.then(
+          (value) => this.#handlerSettled(() => settled(value)),
+          (error: unknown) => this.#handlerSettled(() => this.#handlerFailed(error)),
+        )
+        return
+      }
+      settled(result)
+    } catch (error) {
+      this.#handlerFailed(error)
+    }
+    this.#flags &= ~PENDING
+  }
+
+  #handlerSettled(settled: () => void): void {
+    settled()
+    this.#flags &= ~PENDING
+    this._handlers.scope(() => this.#advance())
+  }
+
+  #handlerFailed(error: unknown): void {
+    // That a handler fails because its connection has ended is not an error of its own.
+    if (!this.isActive && isEndError(error)) return
+    this._end({ by: 'error', error }, COMMAND_DESTROY)
+    reportError(this._handlers.onError, error, this)
+  }
+
+  #disconnected(): void {
+    const { onDisconnect } = this._handlers
+    if (onDisconnect === undefined) return
+    try {
+      const result = onDisconnect(this, this.#context)
+      if (isThenable(result)) result.then(undefined, (error) => this.#handlerFailed(error))
+    } catch (error) {
+      this.#handlerFailed(error)
+    }
+  }
+
+  #socketGone(reason: CloseReason): void {
+    if (this.#flags & ENDED) return
+    this.#lane.connections[this.#slot] = undefined
+    const isByPeer = (this.#flags & (PEER_ENDED | CLOSING)) === 0
+    this.#flags |= ENDED
+    this._reason ??= reason
+    this.#writer?._drop()
+    this.#wakeReader()
+    this.#wakeDrains()
+    if (isByPeer) this.#disconnected()
+    this.#resolveClosed?.(this._reason)
+    this.#advance()
+  }
+
+  /** Calls the close callbacks that are left, last added first. */
+  #callBackNext(): void {
+    for (;;) {
+      const callback = this.#closeCallbacks?.pop()
+      if (callback === undefined) break
+      const result = this.#callBack(callback)
+      if (result !== undefined) {
+        this.#dispatcher.yieldToContinuations()
+        void result.then(() => this._handlers.scope(() => this.#callBackNext()))
+        return
+      }
+    }
+    this.#flags |= FINISHED
+    this.#letGo()
+    this._handlers.ended(this, this._reason as CloseReason)
+    this.#dispatcher.unhold()
+  }
+
+  #callBack(callback: CloseCallback): Promise<void> | undefined {
+    const { onError } = this._handlers
+    try {
+      const result = callback(this, this._reason as CloseReason)
+      if (!isThenable(result)) return undefined
+      return Promise.resolve(result).catch((error: unknown) => reportError(onError, error, this))
+    } catch (error) {
+      reportError(onError, error, this)
+      return undefined
+    }
+  }
+
+  /** Holds nothing of the arena from here on, but what there may be views of. */
+  #letGo(): void {
+    const input = this.#input
+    if (input === undefined) return
+    input._detach()
+    const nodes = input._heldNodes()
+    if (nodes.length === 0) return
+    const { memory } = this.#dispatcher
+    abandoned.register(input, () => {
+      for (const node of nodes) memory.release(node)
+    })
+  }
+
+  #wakeReader(): void {
+    const arrived = this.#inputArrived
+    if (arrived === undefined) return
+    this.#inputArrived = undefined
+    this.#dispatcher.yieldToContinuations()
+    arrived()
+  }
+
+  #wakeDrains(): void {
+    const progressed = this.#drainProgressed
+    if (progressed === undefined) return
+    this.#drainProgressed = undefined
+    this.#dispatcher.yieldToContinuations()
+    for (const resolve of progressed) resolve()
+  }
+
+  /** `sent` is the lower half of the driver's count. */
+  #noteSent(sent: number): void {
+    this.#bytesWritten += (sent - (this.#bytesWritten >>> 0)) >>> 0
+  }
+}
+
+function reasonOf(kind: number, errno: number, syscall: number): CloseReason {
+  switch (kind) {
+    case REASON_PEER:
+      return { by: 'peer' }
+    case REASON_ERROR:
+      return { by: 'error', error: systemError(errno, syscall === SYSCALL_WRITE ? 'write' : 'read') }
+    case REASON_TIMEOUT:
+      return { by: 'timeout' }
+    default:
+      return { by: 'local' }
+  }
+}
+
+/** Whether an error says no more than that the connection has ended. */
+function isEndError(error: unknown): boolean {
+  const code = (error as Partial<NodepollError> | null | undefined)?.code
+  return (
+    code === 'ERR_NODEPOLL_EOF' ||
+    code === 'ERR_NODEPOLL_CONNECTION_CLOSED' ||
+    (error as Partial<NodepollError> | null | undefined)?.syscall !== undefined
+  )
+}

@@ -1,0 +1,20 @@
+export { type CloseCallback, type CloseReason, type Connection } from './connection.ts'
+export { dial } from './dial.ts'
+export { type ErrorCode, isNodepollError, NodepollError } from './errors.ts'
+export { createEventLoop, type EventLoop } from './event-loop.ts'
+export { type Address } from './internal/address.ts'
+export { LinkBuffer } from './link-buffer.ts'
+export { createListener, type Listener } from './listener.ts'
+export type {
+  DialOptions,
+  EventLoopOptions,
+  ListenOptions,
+  OnDisconnect,
+  OnError,
+  OnRequest,
+  ShutdownOptions,
+} from './options.ts'
+export type { Reader } from './reader.ts'
+export { configure, type RuntimeOptions, type RuntimeStats, stats } from './runtime.ts'
+export { serve, type Server } from './server.ts'
+export type { Writer } from './writer.ts'

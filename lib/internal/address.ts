@@ -1,0 +1,65 @@
+/** Where one end of a connection is, or where a listener listens. */
+export type Address =
+  | { readonly family: 'IPv4' | 'IPv6'; readonly address: string; readonly port: number }
+  | { readonly family: 'unix'; readonly path: string }
+
+const FAMILY_IPV4 = 4
+const FAMILY_IPV6 = 6
+
+/**
+ * Reads the address that starts at `at` in a ring: see `crates/nodepoll/src/address.rs`. A unix
+ * socket's path does not stand there; `undefined` is for it.
+ */
+export function readAddress(words: Int32Array, at: number): Address | undefined {
+  const first = words[at] as number
+  const port = first & 0xffff
+  switch (first >> 16) {
+    case FAMILY_IPV4:
+      return { family: 'IPv4', address: formatIPv4(words[at + 1] as number), port }
+    case FAMILY_IPV6:
+      return { family: 'IPv6', address: formatIPv6(words, at + 1), port }
+    default:
+      return undefined
+  }
+}
+
+/** From the outcome of a native call. */
+export function addressOf(
+  outcome: { readonly family: number; readonly address: string; readonly port: number },
+  path: string | undefined,
+): Address {
+  if (path !== undefined) return { family: 'unix', path }
+  const family = outcome.family === FAMILY_IPV6 ? 'IPv6' : 'IPv4'
+  return { family, address: outcome.address, port: outcome.port }
+}
+
+function formatIPv4(bits: number): string {
+  return `${bits >>> 24}.${(bits >>> 16) & 255}.${(bits >>> 8) & 255}.${bits & 255}`
+}
+
+/** The canonical form of RFC 5952. */
+function formatIPv6(words: Int32Array, at: number): string {
+  const groups: number[] = []
+  for (let index = 0; index < 4; index++) {
+    const word = words[at + index] as number
+    groups.push(word >>> 16, word & 0xffff)
+  }
+  const isMapped = groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff
+  if (isMapped) return `::ffff:${formatIPv4(words[at + 3] as number)}`
+  const [from, length] = longestZeroRun(groups)
+  const scope = (words[at + 4] as number) >>> 0
+  const hex = (part: number[]): string => part.map((group) => group.toString(16)).join(':')
+  const text =
+    length < 2 ? hex(groups) : `${hex(groups.slice(0, from))}::${hex(groups.slice(from + length))}`
+  return scope === 0 ? text : `${text}%${scope}`
+}
+
+function longestZeroRun(groups: readonly number[]): [from: number, length: number] {
+  let best: [number, number] = [0, 0]
+  for (let from = 0; from < groups.length; from++) {
+    let length = 0
+    while (groups[from + length] === 0) length++
+    if (length > best[1]) best = [from, length]
+  }
+  return best
+}

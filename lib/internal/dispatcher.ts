@@ -1,0 +1,253 @@
+import type { Connection } from '../connection.ts'
+import type { NativeRuntime } from '../native/index.ts'
+import * as record from '../native/record.ts'
+import { type Address, readAddress } from './address.ts'
+import type { Lane } from './lane.ts'
+import { CHUNK_BYTES, EVENTS_MAX, TURNS_MAX } from './limits.ts'
+import type { Memory } from './memory.ts'
+
+/** Runs a function in the asynchronous context in which a loop was created or a dial called. */
+export type Scope = <R>(run: () => R) => R
+
+/** Which connection an event is about, and where it lies. */
+export interface Opened {
+  readonly lane: Lane<Connection>
+  readonly slot: number
+  readonly generation: number
+  /** `undefined` for a unix socket. */
+  readonly remote: Address | undefined
+  readonly local: Address | undefined
+}
+
+/** Who hears of a listener's events. */
+export interface ListenerSink {
+  readonly scope: Scope | undefined
+  accepted(opened: Opened): void
+  failed(errno: number): void
+  closed(accepted: number): void
+}
+
+/** Who hears what becomes of a dial. */
+export interface DialSink {
+  connected(opened: Opened): void
+  failed(errno: number): void
+}
+
+/**
+ * The beat of the JavaScript side: hands over commands, takes events, calls whom they concern.
+ *
+ * One exchange a batch. Commands written while events are dispatched go over with the exchange
+ * that follows; those written elsewhere, in promise continuations and timers, after the microtask
+ * queue has drained. User code runs in here and nowhere inside `write`, `flush` or `close`.
+ */
+export class Dispatcher {
+  readonly lanes: readonly Lane<Connection>[]
+  readonly memory: Memory
+  readonly listeners: Map<number, ListenerSink> = new Map()
+  readonly dials: Map<number, DialSink> = new Map()
+  readonly #native: NativeRuntime
+  readonly #control: Int32Array
+  readonly #crossOver: () => void
+  #held = 0
+  #numbers = 0
+  /** The events in hand are being dispatched, or an exchange is certain to come. */
+  #isBusy = false
+  #hasContinuations = false
+  #eventsLeft = 0
+
+  constructor(
+    native: NativeRuntime,
+    control: Int32Array,
+    lanes: readonly Lane<Connection>[],
+    memory: Memory,
+    crossOver: () => void,
+  ) {
+    this.#native = native
+    this.#control = control
+    this.lanes = lanes
+    this.memory = memory
+    this.#crossOver = crossOver
+  }
+
+  /** A number for a listener or a dial, unique in this environment for as long as it is in use. */
+  nextNumber(): number {
+    this.#numbers = (this.#numbers + 1) | 0
+    return this.#numbers
+  }
+
+  /** Something is open that keeps the process alive. */
+  hold(): void {
+    if (this.#held++ === 0) this.#native.hold(true)
+  }
+
+  /** The counterpart of `hold`. */
+  unhold(): void {
+    if (--this.#held === 0) this.#native.hold(false)
+  }
+
+  /** Commands have been written: sees to it that they are handed over. */
+  schedule(): void {
+    if (this.#isBusy) return
+    this.#isBusy = true
+    process.nextTick(this.pump)
+  }
+
+  /** Continuations of promises have become due: they run before the next events. */
+  yieldToContinuations(): void {
+    this.#hasContinuations = true
+  }
+
+  /** Exchanges and dispatches until nothing is left, or until the rest of the process is due. */
+  readonly pump = (): void => {
+    this.#isBusy = true
+    let finished = false
+    this.#eventsLeft = EVENTS_MAX
+    try {
+      finished = this.#run()
+    } finally {
+      // Also after an exception of our own: the events that are left are not lost.
+      if (!finished) setImmediate(this.pump)
+    }
+  }
+
+  /** Whether nothing has to be done until the doorbell rings or commands are written. */
+  #run(): boolean {
+    for (let turn = 0; ; turn++) {
+      this.#exchange()
+      if (this.#control[record.CONTROL_LANES_READY] === 0) {
+        this.#isBusy = false
+        return !this.lanes.some((lane) => lane.overflows)
+      }
+      if (turn === TURNS_MAX || this.#eventsLeft <= 0) return false
+      this.#dispatch()
+      if (this.#hasContinuations) {
+        this.#hasContinuations = false
+        // From a microtask, so that it runs when no microtask is left.
+        queueMicrotask(this.#pumpNext)
+        return true
+      }
+    }
+  }
+
+  readonly #pumpNext = (): void => {
+    process.nextTick(this.pump)
+  }
+
+  #exchange(): void {
+    this.memory.settle()
+    for (const lane of this.lanes) lane.store()
+    this.#crossOver()
+    this.memory.settled()
+    for (const lane of this.lanes) lane.load()
+  }
+
+  #dispatch(): void {
+    for (const lane of this.lanes) {
+      while (lane.eventHead !== lane.eventTail && this.#eventsLeft > 0) {
+        const scope = this.#scopeOf(lane, lane.eventAt(lane.eventHead))
+        if (scope === undefined) {
+          this.#dispatchIn(lane, scope)
+        } else {
+          scope(() => this.#dispatchIn(lane, scope))
+        }
+      }
+    }
+  }
+
+  /** Dispatches events as long as they belong to the same asynchronous context. */
+  #dispatchIn(lane: Lane<Connection>, scope: Scope | undefined): void {
+    const { events, eventTail } = lane
+    do {
+      const at = lane.eventAt(lane.eventHead)
+      // First, so that an event is dispatched once, whatever comes of it.
+      lane.eventHead = (lane.eventHead + 1) | 0
+      this.#eventsLeft--
+      if (events[at] === record.EVENT_DATA) {
+        const connection = lane.connections[events[at + record.SLOT] as number] as Connection
+        connection._received(
+          events[at + record.NODE] as number,
+          events[at + record.OFFSET] as number,
+          events[at + record.LENGTH] as number,
+          events[at + record.SENT] as number,
+        )
+      } else {
+        this.#dispatchOther(lane, at)
+      }
+    } while (
+      lane.eventHead !== eventTail &&
+      this.#eventsLeft > 0 &&
+      this.#scopeOf(lane, lane.eventAt(lane.eventHead)) === scope
+    )
+  }
+
+  #dispatchOther(lane: Lane<Connection>, at: number): void {
+    const { events } = lane
+    const word = (name: number): number => events[at + name] as number
+    const connection = lane.connections[word(record.SLOT)]
+    switch (word(record.KIND)) {
+      case record.EVENT_ACCEPTED:
+        this.listeners.get(word(record.LISTENER))?.accepted(opened(lane, at))
+        break
+      case record.EVENT_CONNECTED:
+        this.dials.get(word(record.DIAL))?.connected(opened(lane, at))
+        break
+      case record.EVENT_DIAL_FAILED:
+        this.dials.get(word(record.DIAL))?.failed(word(record.ERRNO))
+        break
+      case record.EVENT_END:
+        connection?._peerEnded(word(record.SENT))
+        break
+      case record.EVENT_DRAINED:
+        connection?._drained(word(record.SENT))
+        break
+      case record.EVENT_CLOSED:
+        connection?._closed(
+          word(record.REASON),
+          word(record.ERRNO),
+          word(record.SYSCALL),
+          word(record.SENT),
+        )
+        break
+      case record.EVENT_LISTENER_CLOSED:
+        this.listeners.get(word(record.LISTENER))?.closed(word(record.ACCEPTED))
+        break
+      case record.EVENT_LISTENER_ERROR:
+        this.listeners.get(word(record.LISTENER))?.failed(word(record.ERRNO))
+        break
+      case record.EVENT_NEED_MEMORY:
+        this.memory.grant(CHUNK_BYTES)
+        break
+      case record.EVENT_FAILED:
+        this.#laneFailed(lane)
+        break
+      default:
+        throw new Error(`an event of unknown kind ${word(record.KIND)}`)
+    }
+  }
+
+  #scopeOf(lane: Lane<Connection>, at: number): Scope | undefined {
+    const { events } = lane
+    const kind = events[at] as number
+    if (kind === record.EVENT_ACCEPTED) {
+      return this.listeners.get(events[at + record.LISTENER] as number)?.scope
+    }
+    const connection = lane.connections[events[at + record.SLOT] as number]
+    return connection?._handlers.scope
+  }
+
+  /** A driver has panicked: all that it had is gone. */
+  #laneFailed(lane: Lane<Connection>): void {
+    for (const connection of lane.connections) connection?._laneFailed()
+    for (const listener of [...this.listeners.values()]) listener.failed(0)
+  }
+}
+
+function opened(lane: Lane<Connection>, at: number): Opened {
+  return {
+    lane,
+    slot: lane.events[at + record.SLOT] as number,
+    generation: lane.events[at + record.GENERATION] as number,
+    remote: readAddress(lane.events, at + record.REMOTE),
+    local: readAddress(lane.events, at + record.LOCAL),
+  }
+}

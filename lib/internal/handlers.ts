@@ -1,0 +1,49 @@
+import type { CloseReason, Connection } from '../connection.ts'
+import type { Scope } from './dispatcher.ts'
+
+/** What a connection calls, shared by all connections of a loop. */
+export interface Handlers {
+  readonly onConnect: ((connection: Connection, context: unknown) => unknown) | undefined
+  readonly onRequest: ((connection: Connection, context: unknown) => unknown) | undefined
+  readonly onDisconnect: ((connection: Connection, context: unknown) => unknown) | undefined
+  readonly onError: ((error: unknown, connection: Connection | undefined) => unknown) | undefined
+  readonly autoRelease: boolean
+  readonly scope: Scope
+  /** A connection has ended and its close callbacks have run. */
+  readonly ended: (connection: Connection, reason: CloseReason) => void
+}
+
+/**
+ * Tells of an error that nobody awaits. What `onError` itself throws becomes an uncaught
+ * exception, as it would anywhere else.
+ */
+export function reportError(
+  onError: Handlers['onError'],
+  error: unknown,
+  connection?: Connection,
+): void {
+  try {
+    if (onError === undefined) {
+      process.emitWarning(error instanceof Error ? error : String(error))
+    } else {
+      const result = onError(error, connection)
+      if (isThenable(result)) result.then(undefined, throwLater)
+    }
+  } catch (thrown) {
+    throwLater(thrown)
+  }
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { then?: unknown }).then === 'function'
+  )
+}
+
+function throwLater(thrown: unknown): void {
+  setImmediate(() => {
+    throw thrown
+  })
+}

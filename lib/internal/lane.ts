@@ -1,0 +1,124 @@
+import {
+  CONTROL_LANES,
+  GENERATION,
+  KIND,
+  LANE_COMMAND_HEAD,
+  LANE_COMMAND_TAIL,
+  LANE_EVENT_HEAD,
+  LANE_EVENT_TAIL,
+  LANE_WORDS,
+  LENGTH,
+  NODE,
+  OFFSET,
+  SLOT,
+  WORDS,
+} from '../native/record.ts'
+import { RING_RECORDS } from './limits.ts'
+
+const MASK = RING_RECORDS - 1
+
+/**
+ * JavaScript's end of one poller: a ring to write commands into, a ring to read events from.
+ *
+ * Positions count records and wrap as 32-bit integers. Nothing here crosses into native code;
+ * `store` and `load` put the positions where the next exchange looks for them and leaves them.
+ */
+export class Lane<C> {
+  readonly index: number
+  readonly commands: Int32Array
+  readonly events: Int32Array
+  /** Open connections by slot. */
+  readonly connections: (C | undefined)[] = []
+  /** Position of the next event to read. */
+  eventHead = 0
+  /** Position after the last event that has been posted. */
+  eventTail = 0
+  readonly #control: Int32Array
+  readonly #base: number
+  #commandTail = 0
+  #commandHead = 0
+  /** Whole records that found no room in the ring, in order. */
+  #overflow: number[] = []
+
+  constructor(index: number, control: Int32Array) {
+    this.index = index
+    this.commands = new Int32Array(RING_RECORDS * WORDS)
+    this.events = new Int32Array(RING_RECORDS * WORDS)
+    this.#control = control
+    this.#base = CONTROL_LANES + index * LANE_WORDS
+  }
+
+  /** The index in `events` of the record at a position. */
+  eventAt(position: number): number {
+    return (position & MASK) * WORDS
+  }
+
+  /** Whether commands wait that the next exchange will not carry over. */
+  get overflows(): boolean {
+    return this.#overflow.length > 0
+  }
+
+  /** Writes a command about a connection, or with `number` one about a listener or a dial. */
+  command(kind: number, slot: number, generation: number, number = 0): void {
+    this.commandSegment(kind, slot, generation, number, 0, 0)
+  }
+
+  /** Writes a command about a segment. */
+  commandSegment(
+    kind: number,
+    slot: number,
+    generation: number,
+    node: number,
+    offset: number,
+    length: number,
+  ): void {
+    if (this.#isFull() || this.#overflow.length > 0) {
+      this.#overflow.push(kind, slot, generation, node, offset, length)
+      return
+    }
+    const { commands } = this
+    const at = (this.#commandTail & MASK) * WORDS
+    commands[at + KIND] = kind
+    commands[at + SLOT] = slot
+    commands[at + GENERATION] = generation
+    commands[at + NODE] = node
+    commands[at + OFFSET] = offset
+    commands[at + LENGTH] = length
+    this.#commandTail = (this.#commandTail + 1) | 0
+  }
+
+  /** Before an exchange. */
+  store(): void {
+    if (this.#overflow.length > 0) this.#retry()
+    this.#control[this.#base + LANE_COMMAND_TAIL] = this.#commandTail
+    this.#control[this.#base + LANE_EVENT_HEAD] = this.eventHead
+  }
+
+  /** After an exchange. */
+  load(): void {
+    this.#commandHead = this.#control[this.#base + LANE_COMMAND_HEAD] as number
+    this.eventTail = this.#control[this.#base + LANE_EVENT_TAIL] as number
+  }
+
+  #isFull(): boolean {
+    return ((this.#commandTail - this.#commandHead) | 0) === RING_RECORDS
+  }
+
+  #retry(): void {
+    const waiting = this.#overflow
+    this.#overflow = []
+    let at = 0
+    for (; at < waiting.length && !this.#isFull(); at += 6) {
+      const [kind, slot, generation, node, offset, length] = waiting.slice(at, at + 6)
+      this.commandSegment(
+        kind as number,
+        slot as number,
+        generation as number,
+        node as number,
+        offset as number,
+        length as number,
+      )
+    }
+    this.#overflow = waiting.slice(at)
+  }
+}

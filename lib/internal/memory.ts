@@ -1,0 +1,181 @@
+import { failure } from '../errors.ts'
+import type { NativeRuntime } from '../native/index.ts'
+import { CONTROL_LEASE_CHANGES } from '../native/record.ts'
+import { allocateChunk } from './chunk.ts'
+import { CHUNK_BYTES, CHUNKS_AT_START, LEASE_CHANGES, WRITE_NODE_BYTES } from './limits.ts'
+import { NO_NODE, Segment } from './segment.ts'
+
+/** A node's identifier names its chunk in the upper bits: see `SegmentId` in `crates/linkbuf`. */
+const CHUNK_SHIFT = 8
+
+/** A leased node that output is written into, front to back. */
+interface WriteNode {
+  readonly node: number
+  readonly chunk: Buffer
+  readonly end: number
+  at: number
+  /** Leases on it that no segment has. There is one for each byte at first. */
+  leases: number
+}
+
+/**
+ * The arena as JavaScript sees it: its chunks, the leases on its nodes, the node to write into.
+ *
+ * Releasing is writing a number down; the next exchange carries it over. Releases of one node that
+ * follow each other, the usual case with small messages, become one.
+ */
+export class Memory {
+  readonly #native: NativeRuntime
+  readonly #control: Int32Array
+  readonly #changes: Int32Array
+  readonly #exchange: () => void
+  readonly #schedule: () => void
+  readonly #chunks: Buffer[] = []
+  #changeCount = 0
+  #node = NO_NODE
+  #change = 0
+  #writeNode: WriteNode | undefined
+
+  constructor(
+    native: NativeRuntime,
+    control: Int32Array,
+    changes: Int32Array,
+    exchange: () => void,
+    schedule: () => void,
+  ) {
+    this.#native = native
+    this.#control = control
+    this.#changes = changes
+    this.#exchange = exchange
+    this.#schedule = schedule
+    for (let index = 0; index < CHUNKS_AT_START; index++) this.grant(CHUNK_BYTES)
+  }
+
+  /** Grants a chunk to the arena, unless it has all it may have. */
+  grant(bytes: number): boolean {
+    const chunk = allocateChunk(bytes)
+    const index = this.#native.grant(chunk)
+    if (index < 0) return false
+    this.#chunks[index] = chunk
+    return true
+  }
+
+  /** The chunk in which a node lies. */
+  chunkOf(node: number): Buffer {
+    return this.#chunks[node >> CHUNK_SHIFT] as Buffer
+  }
+
+  /** Gives one lease on a node back. */
+  release(node: number): void {
+    if (node === this.#node) {
+      this.#change--
+    } else {
+      this.#note(node, -1)
+    }
+  }
+
+  /** Takes one more lease on a node that is leased already. */
+  retain(node: number): void {
+    if (node === this.#node) {
+      this.#change++
+    } else {
+      this.#note(node, 1)
+    }
+  }
+
+  /** Writes what was noted where the next exchange finds it. */
+  settle(): void {
+    if (this.#change !== 0) {
+      if (this.#changeCount === LEASE_CHANGES) {
+        // The list is full: it is carried over at once.
+        this.#control[CONTROL_LEASE_CHANGES] = this.#changeCount
+        this.#changeCount = 0
+        this.#exchange()
+      }
+      this.#changes[this.#changeCount * 2] = this.#node
+      this.#changes[this.#changeCount * 2 + 1] = this.#change
+      this.#changeCount++
+      this.#change = 0
+    }
+    this.#node = NO_NODE
+    this.#control[CONTROL_LEASE_CHANGES] = this.#changeCount
+  }
+
+  /** The exchange has carried everything over. */
+  settled(): void {
+    this.#changeCount = 0
+  }
+
+  /**
+   * Reserves room to write into: at the end of `last` if that is possible, so that pieces written
+   * one after another become one, else as a segment of its own.
+   */
+  reserve(bytes: number, last: Segment | undefined): Segment {
+    if (bytes > WRITE_NODE_BYTES) return this.#reserveLarge(bytes)
+    const open = this.#openNode(bytes)
+    const start = open.at
+    open.at += bytes
+    if (last !== undefined && last.node === open.node && last.end === start) {
+      last.end = open.at
+      return last
+    }
+    open.leases--
+    return new Segment(open.node, open.chunk, start, open.at)
+  }
+
+  /** Bytes that `reserve` gives without taking another node. */
+  get room(): number {
+    const open = this.#writeNode
+    return open === undefined ? 0 : open.end - open.at
+  }
+
+  /** Gives the last `bytes` of what `reserve` gave last back to the node. */
+  unreserve(segment: Segment, bytes: number): void {
+    const open = this.#writeNode
+    segment.end -= bytes
+    if (open !== undefined && open.node === segment.node) open.at -= bytes
+  }
+
+  #openNode(bytes: number): WriteNode {
+    const open = this.#writeNode
+    if (open !== undefined && open.end - open.at >= bytes) return open
+    this.#writeNode = undefined
+    if (open !== undefined) this.#drop(open)
+    return (this.#writeNode = this.#lease(WRITE_NODE_BYTES))
+  }
+
+  /** A large piece gets a node of its own; the open one stays for the small ones. */
+  #reserveLarge(bytes: number): Segment {
+    const own = this.#lease(bytes)
+    own.leases--
+    this.#drop(own)
+    return new Segment(own.node, own.chunk, own.at, own.at + bytes)
+  }
+
+  #lease(bytes: number): WriteNode {
+    let leased = this.#native.leaseNode(bytes)
+    if (leased === null) {
+      this.grant(Math.ceil(Math.max(bytes, CHUNK_BYTES) / 4096) * 4096)
+      leased = this.#native.leaseNode(bytes)
+    }
+    if (leased === null) {
+      throw failure('ERR_NODEPOLL_WRITE_LIMIT', 'memoryMax is reached: there is no room for output')
+    }
+    const [node = NO_NODE, at = 0, length = 0] = leased
+    return { node, chunk: this.chunkOf(node), at, end: at + length, leases: length }
+  }
+
+  /** Gives the leases that no segment has taken back. */
+  #drop(open: WriteNode): void {
+    this.settle()
+    this.#node = open.node
+    this.#change = -open.leases
+  }
+
+  #note(node: number, change: number): void {
+    this.settle()
+    this.#schedule()
+    this.#node = node
+    this.#change = change
+  }
+}

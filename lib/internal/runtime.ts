@@ -1,0 +1,62 @@
+import { availableParallelism } from 'node:os'
+
+import type { Connection } from '../connection.ts'
+import { type NativeRuntime, startRuntime } from '../native/index.ts'
+import { CONTROL_LANES, LANE_WORDS } from '../native/record.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { Lane } from './lane.ts'
+import { LEASE_CHANGES, MEMORY_MAX, POLLERS_DEFAULT_MAX } from './limits.ts'
+import { Memory } from './memory.ts'
+
+/** Pollers, rings, arena and dispatcher: one a JavaScript environment. */
+export interface Runtime {
+  readonly native: NativeRuntime
+  readonly dispatcher: Dispatcher
+}
+
+export interface RuntimeSettings {
+  readonly pollers: number
+  readonly memoryMax: number
+}
+
+let settings: RuntimeSettings | undefined
+let runtime: Runtime | undefined
+
+/** The runtime of this environment. It starts with the first use. */
+export function currentRuntime(): Runtime {
+  return (runtime ??= start(settings ?? defaultSettings()))
+}
+
+/** The runtime, unless nothing has used it yet. */
+export function startedRuntime(): Runtime | undefined {
+  return runtime
+}
+
+/** Decides what the runtime will be made of. */
+export function settle(chosen: Partial<RuntimeSettings>): void {
+  settings = { ...defaultSettings(), ...chosen }
+}
+
+function defaultSettings(): RuntimeSettings {
+  const spare = availableParallelism() - 1
+  return { pollers: Math.max(1, Math.min(POLLERS_DEFAULT_MAX, spare)), memoryMax: MEMORY_MAX }
+}
+
+function start({ pollers, memoryMax }: RuntimeSettings): Runtime {
+  const control = new Int32Array(CONTROL_LANES + pollers * LANE_WORDS)
+  const leaseChanges = new Int32Array(2 * LEASE_CHANGES)
+  const lanes: Lane<Connection>[] = []
+  for (let index = 0; index < pollers; index++) lanes.push(new Lane(index, control))
+  const options = {
+    memoryMax,
+    control,
+    leaseChanges,
+    commands: lanes.map((lane) => lane.commands),
+    events: lanes.map((lane) => lane.events),
+  }
+  const native = startRuntime(options, () => dispatcher.pump())
+  const exchange = native.exchangeFunction()
+  const memory = new Memory(native, control, leaseChanges, exchange, () => dispatcher.schedule())
+  const dispatcher = new Dispatcher(native, control, lanes, memory, exchange)
+  return { native, dispatcher }
+}

@@ -1,0 +1,54 @@
+import { invalidArgType, invalidArgValue, outOfRange } from '../errors.ts'
+
+/** The options of a call, or an error that names the argument. */
+export function checkObject<T extends object>(value: T, name: string): T {
+  if (typeof value !== 'object' || value === null) throw invalidArgType(name, 'an object', value)
+  return value
+}
+
+export function checkInteger(value: unknown, name: string, min: number, max: number): number {
+  if (typeof value !== 'number') throw invalidArgType(name, 'of type number', value)
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw outOfRange(name, `an integer >= ${min} and <= ${max}`, value)
+  }
+  return value
+}
+
+export function checkOptionalInteger(
+  value: unknown,
+  name: string,
+  min: number,
+  max: number,
+  fallback: number,
+): number {
+  return value === undefined ? fallback : checkInteger(value, name, min, max)
+}
+
+export function checkOptionalBoolean(value: unknown, name: string, fallback: boolean): boolean {
+  if (value === undefined) return fallback
+  if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value)
+  return value
+}
+
+export function checkOptionalString(value: unknown, name: string): string | undefined {
+  if (value === undefined) return undefined
+  if (typeof value !== 'string') throw invalidArgType(name, 'of type string', value)
+  if (value.length === 0) throw invalidArgValue(name, value, 'must not be empty')
+  return value
+}
+
+export function checkOptionalFunction(value: unknown, name: string): void {
+  if (value !== undefined) checkFunction(value, name)
+}
+
+export function checkFunction(value: unknown, name: string): void {
+  if (typeof value !== 'function') throw invalidArgType(name, 'of type function', value)
+}
+
+/** A count of bytes: the one argument of most calls on buffers. */
+export function checkCount(value: number, name = 'n'): void {
+  if (typeof value !== 'number') throw invalidArgType(name, 'of type number', value)
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw outOfRange(name, 'a non-negative integer', value)
+  }
+}

@@ -1,0 +1,175 @@
+import type { Connection } from './connection.ts'
+import { failure, systemError } from './errors.ts'
+import { type Address, addressOf } from './internal/address.ts'
+import type { Dispatcher, ListenerSink, Opened, Scope } from './internal/dispatcher.ts'
+import type { Lane } from './internal/lane.ts'
+import { resolveAddresses } from './internal/resolve.ts'
+import { currentRuntime } from './internal/runtime.ts'
+import type { NativeOutcome } from './native/index.ts'
+import { COMMAND_ACCEPT, COMMAND_CLOSE_LISTENER } from './native/record.ts'
+import { checkListenOptions, type Endpoint, type ListenOptions } from './options.ts'
+
+/** What an event loop wants to know of a listener that it serves. */
+export interface ListenerOwner {
+  readonly scope: Scope
+  accepted(opened: Opened, listener: Listener): void
+  failed(error: Error): void
+}
+
+/**
+ * A bound and listening socket. Connections wait in the kernel until a loop serves it.
+ *
+ * An open listener keeps the process alive.
+ */
+export class Listener implements ListenerSink {
+  /** Where it listens, with the port that was picked. */
+  readonly address: Address
+  readonly #dispatcher: Dispatcher
+  readonly #lane: Lane<Connection>
+  readonly #number: number
+  #owner: ListenerOwner | undefined
+  #isClosing = false
+  #accepted = 0
+  /** How many were accepted in all, once the driver has told. */
+  #expected = -1
+  #closed: Promise<void>
+  #resolveClosed: () => void = () => {}
+
+  /** @internal */
+  constructor(dispatcher: Dispatcher, lane: Lane<Connection>, number: number, address: Address) {
+    this.address = address
+    this.#dispatcher = dispatcher
+    this.#lane = lane
+    this.#number = number
+    this.#closed = new Promise((resolve) => (this.#resolveClosed = resolve))
+    dispatcher.listeners.set(number, this)
+    dispatcher.hold()
+  }
+
+  /**
+   * Stops accepting. Resolves when the socket is closed, the path of a unix socket removed and
+   * every connection that the kernel had accepted for it is with its loop. Never rejects; each call
+   * returns the same promise.
+   */
+  close(): Promise<void> {
+    if (!this.#isClosing) {
+      this.#isClosing = true
+      this.#command(COMMAND_CLOSE_LISTENER)
+    }
+    return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** Begins to accept for a loop. @internal */
+  _serve(owner: ListenerOwner): Promise<void> {
+    if (this.#owner !== undefined) {
+      throw failure('ERR_NODEPOLL_UNSUPPORTED', 'the listener is served by a loop already')
+    }
+    this.#owner = owner
+    if (!this.#isClosing) this.#command(COMMAND_ACCEPT)
+    return this.#closed
+  }
+
+  /** @internal */
+  get scope(): Scope | undefined {
+    return this.#owner?.scope
+  }
+
+  /** @internal */
+  accepted(opened: Opened): void {
+    this.#accepted++
+    this.#owner?.accepted(opened, this)
+    this.#settle()
+  }
+
+  /** @internal */
+  failed(errno: number): void {
+    if (errno === 0) {
+      // Its driver has failed, and the socket is gone with it.
+      this.#owner?.failed(failure('ERR_NODEPOLL_LOOP_FAILED', 'the I/O thread has failed'))
+      this.closed(this.#accepted)
+    } else {
+      this.#owner?.failed(systemError(errno, 'accept'))
+    }
+  }
+
+  /** @internal */
+  closed(accepted: number): void {
+    this.#isClosing = true
+    this.#expected = accepted
+    this.#settle()
+  }
+
+  #settle(): void {
+    // Connections may have gone to other lanes, whose events come in their own time.
+    if (this.#accepted !== this.#expected || !this.#dispatcher.listeners.delete(this.#number)) return
+    this.#dispatcher.yieldToContinuations()
+    this.#dispatcher.unhold()
+    this.#resolveClosed()
+  }
+
+  #command(kind: number): void {
+    this.#lane.command(kind, 0, 0, this.#number)
+    this.#dispatcher.schedule()
+  }
+}
+
+/**
+ * Binds and listens. Accepting begins when a loop {@link EventLoop.serve | serves} the listener.
+ *
+ * Rejects with the error of the operating system: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` …, or
+ * that of the look-up of a host name.
+ *
+ * @example
+ * ```ts
+ * import { createEventLoop, createListener } from 'nodepoll'
+ *
+ * const loop = createEventLoop({
+ *   onRequest(connection) {
+ *     connection.write(connection.input.next(connection.input.length))
+ *   },
+ * })
+ * const listener = await createListener({ host: '127.0.0.1', port: 0 })
+ * const served = loop.serve(listener)
+ * await loop.shutdown()
+ * await served
+ * ```
+ */
+export async function createListener(options: ListenOptions): Promise<Listener> {
+  const checked = checkListenOptions(options)
+  if (checked.path !== undefined) return listenOn(checked, checked.path)
+  if (checked.host !== undefined) {
+    const [first] = await resolveAddresses(checked.host)
+    return listenOn({ ...checked, host: first }, undefined)
+  }
+  try {
+    return listenOn({ ...checked, host: '::' }, undefined)
+  } catch (error) {
+    const { code } = error as { code?: string }
+    if (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL') throw error
+    return listenOn({ ...checked, host: '0.0.0.0' }, undefined)
+  }
+}
+
+function listenOn(endpoint: Endpoint & { backlog: number }, path: string | undefined): Listener {
+  const { native, dispatcher } = currentRuntime()
+  const number = dispatcher.nextNumber()
+  const outcome: NativeOutcome = native.listen({
+    listener: number >>> 0,
+    host: endpoint.host ?? null,
+    port: endpoint.port,
+    path: path ?? null,
+    backlog: endpoint.backlog,
+    ipv6Only: false,
+    noDelay: true,
+  })
+  if (outcome.errno !== 0) {
+    const [address, port] = path === undefined ? [endpoint.host, endpoint.port] : [path]
+    throw systemError(outcome.errno, outcome.syscall, address, port)
+  }
+  const lane = dispatcher.lanes[outcome.lane] as Lane<Connection>
+  return new Listener(dispatcher, lane, number, addressOf(outcome, path))
+}

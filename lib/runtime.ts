@@ -1,0 +1,124 @@
+import { failure } from './errors.ts'
+import { CHUNK_BYTES, MEMORY_MAX_MAX, POLLERS_MAX } from './internal/limits.ts'
+import { settle, startedRuntime } from './internal/runtime.ts'
+import { checkInteger, checkObject } from './internal/validate.ts'
+import type { NativeStats } from './native/index.ts'
+
+/** What the runtime of this environment (main thread or worker) is made of. */
+export interface RuntimeOptions {
+  /**
+   * I/O threads.
+   *
+   * @default max(1, min(4, availableParallelism() - 1))
+   */
+  pollers?: number
+  /**
+   * Bytes of the arena, all connections together. At the limit sockets pause, none fails.
+   *
+   * @default 1 GiB
+   */
+  memoryMax?: number
+}
+
+/** Counts since the start, and what is open now. */
+export interface RuntimeStats {
+  readonly pollers: number
+  readonly connections: number
+  readonly listeners: number
+  /** Bytes granted to the arena. */
+  readonly arenaBytes: number
+  /** Bytes of the nodes that JavaScript holds. */
+  readonly arenaBytesLeased: number
+  /** Leases that JavaScript holds. */
+  readonly arenaLeases: number
+  readonly accepts: number
+  readonly dials: number
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  /** Receiving system calls. */
+  readonly reads: number
+  /** Sending system calls. */
+  readonly writes: number
+  /** Times that JavaScript called into native code for a batch. */
+  readonly exchanges: number
+  /** Times that an I/O thread had to wake JavaScript. */
+  readonly wakeupsOfHost: number
+  /** Turns of the I/O threads. */
+  readonly turns: number
+  /** Batches that JavaScript sent by itself while the I/O thread slept. */
+  readonly drives: number
+  readonly events: number
+  readonly commands: number
+  /** Commands for connections that had ended. */
+  readonly staleCommands: number
+  /** Releases that named no lease: above zero is an error of nodepoll. */
+  readonly staleLeases: number
+  /** Times that a socket was paused, by cause. */
+  readonly pauses: { readonly events: number; readonly memory: number }
+}
+
+/**
+ * Chooses what the runtime of this environment is made of. Call it before anything else.
+ *
+ * @throws `ERR_NODEPOLL_ALREADY_STARTED` once something has been listened on or dialled.
+ *
+ * @example
+ * ```ts
+ * import { configure } from 'nodepoll'
+ *
+ * configure({ pollers: 2, memoryMax: 256 << 20 })
+ * ```
+ */
+export function configure(options: RuntimeOptions): void {
+  checkObject(options, 'options')
+  const { pollers, memoryMax } = options
+  if (pollers !== undefined) checkInteger(pollers, 'options.pollers', 1, POLLERS_MAX)
+  if (memoryMax !== undefined) {
+    checkInteger(memoryMax, 'options.memoryMax', 4 * CHUNK_BYTES, MEMORY_MAX_MAX)
+  }
+  if (startedRuntime() !== undefined) {
+    throw failure('ERR_NODEPOLL_ALREADY_STARTED', 'configure() comes before anything else')
+  }
+  settle({
+    ...(pollers === undefined ? {} : { pollers }),
+    ...(memoryMax === undefined ? {} : { memoryMax }),
+  })
+}
+
+/**
+ * What the runtime has done so far and what it holds. Before its first use all is zero.
+ *
+ * @example
+ * ```ts
+ * import { stats } from 'nodepoll'
+ *
+ * console.log(stats().connections, 'connections are open')
+ * ```
+ */
+export function stats(): RuntimeStats {
+  const counts = startedRuntime()?.native.stats()
+  const count = (name: keyof NativeStats): number => counts?.[name] ?? 0
+  return {
+    pollers: count('pollers'),
+    connections: count('connections'),
+    listeners: count('listeners'),
+    arenaBytes: count('arenaBytes'),
+    arenaBytesLeased: count('arenaBytesLeased'),
+    arenaLeases: count('arenaLeases'),
+    accepts: count('accepts'),
+    dials: count('dials'),
+    bytesRead: count('bytesRead'),
+    bytesWritten: count('bytesWritten'),
+    reads: count('reads'),
+    writes: count('writes'),
+    exchanges: count('exchanges'),
+    wakeupsOfHost: count('wakeupsOfHost'),
+    turns: count('turns'),
+    drives: count('drives'),
+    events: count('events'),
+    commands: count('commands'),
+    staleCommands: count('staleCommands'),
+    staleLeases: count('staleLeases'),
+    pauses: { events: count('pausesForEvents'), memory: count('pausesForMemory') },
+  }
+}

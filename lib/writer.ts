@@ -1,0 +1,223 @@
+import type { Connection } from './connection.ts'
+import { failure, invalidArgType } from './errors.ts'
+import { ACKNOWLEDGE_BYTES, NODE_BYTES_MAX, PIECE_BYTES_MAX, WRITE_BUFFER_MAX } from './internal/limits.ts'
+import type { Memory } from './internal/memory.ts'
+import { NO_NODE, type Segment } from './internal/segment.ts'
+import { checkInteger } from './internal/validate.ts'
+import { LinkBuffer } from './link-buffer.ts'
+import { COMMAND_ACKNOWLEDGE, COMMAND_WRITE } from './native/record.ts'
+
+const noop = (): void => {}
+
+/** A character of a JavaScript string takes at most so many bytes in UTF-8. */
+const UTF8_BYTES_MAX = 3
+
+/**
+ * The writing end of a connection: builds output and hands it over in batches.
+ *
+ * What is written is kept until {@link Writer.flush}; what is flushed leaves in order, and all that
+ * is flushed in one turn of the JavaScript loop leaves together.
+ *
+ * Every writing call throws `ERR_NODEPOLL_CONNECTION_CLOSED` once the connection is closed, and
+ * `ERR_NODEPOLL_WRITE_LIMIT` when `memoryMax` leaves no room.
+ *
+ * Follows the `Writer` of CloudWeGo's netpoll.
+ *
+ * @example
+ * ```ts
+ * import { dial } from 'nodepoll'
+ *
+ * async function send(port: number, body: Uint8Array): Promise<void> {
+ *   const connection = await dial({ host: '127.0.0.1', port })
+ *   const { writer } = connection
+ *   writer.malloc(4).writeUInt32BE(body.length)
+ *   writer.writeBinary(body)
+ *   if (!writer.flush()) await writer.drained()
+ *   await connection.close()
+ * }
+ * ```
+ */
+export class Writer {
+  readonly #connection: Connection
+  readonly #memory: Memory
+  #head: Segment | undefined
+  #tail: Segment | undefined
+  #unflushed = 0
+  #flushed = 0
+  #isAcknowledging = false
+
+  /** @internal */
+  constructor(connection: Connection, memory: Memory) {
+    this.#connection = connection
+    this.#memory = memory
+  }
+
+  /** Flushed bytes that the kernel has not taken, as far as the driver has told. */
+  get pendingLength(): number {
+    return this.#flushed - this.#connection.bytesWritten
+  }
+
+  /**
+   * Reserves `n` bytes and returns a view of them, to be filled before {@link Writer.flush}. Their
+   * content is undefined until then.
+   *
+   * @throws `ERR_OUT_OF_RANGE` if `n` is not an integer from 0 to 256 MiB.
+   */
+  malloc(n: number): Buffer {
+    checkInteger(n, 'n', 0, PIECE_BYTES_MAX)
+    this.#connection._checkWritable()
+    if (n === 0) return Buffer.alloc(0)
+    const { chunk, end } = this.#reserve(n)
+    return Buffer.from(chunk.buffer as ArrayBuffer, chunk.byteOffset + end - n, n)
+  }
+
+  /** Writes a string. */
+  writeString(text: string, encoding: BufferEncoding = 'utf8'): this {
+    if (typeof text !== 'string') throw invalidArgType('text', 'of type string', text)
+    this.#connection._checkWritable()
+    if (text.length === 0) return this
+    const guess = text.length * UTF8_BYTES_MAX
+    // Short strings are encoded into the room that is there, without being measured first.
+    const bytes = guess <= this.#memory.room ? guess : Buffer.byteLength(text, encoding)
+    if (bytes > NODE_BYTES_MAX) return this.#writePieces(Buffer.from(text, encoding))
+    const segment = this.#reserve(bytes)
+    const written = segment.chunk.write(text, segment.end - bytes, bytes, encoding)
+    if (written < bytes) this.#unreserve(segment, bytes - written)
+    return this
+  }
+
+  /** Writes a copy of `bytes`, which stay the caller's. */
+  writeBinary(bytes: Uint8Array): this {
+    if (!(bytes instanceof Uint8Array)) {
+      throw invalidArgType('bytes', 'an instance of Buffer or Uint8Array', bytes)
+    }
+    this.#connection._checkWritable()
+    if (bytes.length === 0) return this
+    if (bytes.length > NODE_BYTES_MAX) return this.#writePieces(bytes)
+    const segment = this.#reserve(bytes.length)
+    segment.chunk.set(bytes, segment.end - bytes.length)
+    return this
+  }
+
+  /**
+   * Moves all readable bytes of `other` to the end of the output by handing over their nodes.
+   * Nothing is copied; `other` is left empty and usable. From `connection.input` it counts as
+   * consumption.
+   */
+  append(other: LinkBuffer): this {
+    if (!(other instanceof LinkBuffer)) throw invalidArgType('other', 'a LinkBuffer', other)
+    this.#connection._checkWritable()
+    this.#unflushed += other.length
+    let segment = other._takeUnread()
+    while (segment !== undefined) {
+      const { next } = segment
+      segment.next = undefined
+      if (segment.node === NO_NODE) {
+        this.#unflushed -= segment.end - segment.at
+        this.writeBinary(segment.chunk.subarray(segment.at, segment.end))
+      } else {
+        this.#link(segment)
+      }
+      segment = next
+    }
+    return this
+  }
+
+  /**
+   * Hands everything written to the loop, in order, without waiting. `false` means that more than
+   * 1 MiB is pending: wait for {@link Writer.drained} before writing on.
+   */
+  flush(): boolean {
+    const connection = this.#connection
+    connection._checkWritable()
+    let segment = this.#head
+    if (segment !== undefined) {
+      this.#head = undefined
+      this.#tail = undefined
+      this.#flushed += this.#unflushed
+      this.#unflushed = 0
+      for (; segment !== undefined; segment = segment.next) {
+        connection._commandSegment(COMMAND_WRITE, segment)
+      }
+    }
+    const pending = this.pendingLength
+    if (pending >= ACKNOWLEDGE_BYTES) this.#acknowledge()
+    return pending <= WRITE_BUFFER_MAX
+  }
+
+  /**
+   * Waits until the kernel has taken all flushed bytes.
+   *
+   * Rejects with the reason if the connection ends first.
+   */
+  drained(): Promise<void> {
+    const draining = this.#drained()
+    // One that nobody awaits any more must not end the process when its connection does.
+    draining.catch(noop)
+    return draining
+  }
+
+  /** The driver has told how far it is. @internal */
+  _acknowledged(): void {
+    this.#isAcknowledging = false
+  }
+
+  /** Gives back what was written and never flushed. @internal */
+  _drop(): void {
+    for (let segment = this.#head; segment !== undefined; segment = segment.next) {
+      this.#memory.release(segment.node)
+    }
+    this.#head = undefined
+    this.#tail = undefined
+    this.#unflushed = 0
+  }
+
+  async #drained(): Promise<void> {
+    const connection = this.#connection
+    const target = this.#flushed
+    while (connection.bytesWritten < target && !connection._hasEnded) {
+      this.#acknowledge()
+      await connection._nextDrained()
+    }
+    if (connection.bytesWritten < target) {
+      throw connection._reason?.error ?? closedError()
+    }
+  }
+
+  #acknowledge(): void {
+    if (this.#isAcknowledging) return
+    this.#isAcknowledging = true
+    this.#connection._command(COMMAND_ACKNOWLEDGE)
+  }
+
+  #reserve(bytes: number): Segment {
+    const tail = this.#tail
+    const segment = this.#memory.reserve(bytes, tail)
+    this.#unflushed += bytes
+    if (segment !== tail) this.#link(segment)
+    return segment
+  }
+
+  #unreserve(segment: Segment, bytes: number): void {
+    this.#memory.unreserve(segment, bytes)
+    this.#unflushed -= bytes
+  }
+
+  /** Copies more than a node holds, node by node. */
+  #writePieces(bytes: Uint8Array): this {
+    for (let at = 0; at < bytes.length; at += NODE_BYTES_MAX) {
+      this.writeBinary(bytes.subarray(at, at + NODE_BYTES_MAX))
+    }
+    return this
+  }
+
+  #link(segment: Segment): void {
+    if (this.#tail === undefined) this.#head = segment
+    else this.#tail.next = segment
+    this.#tail = segment
+  }
+}
+
+export function closedError(): Error {
+  return failure('ERR_NODEPOLL_CONNECTION_CLOSED', 'the connection is closed')
+}

@@ -1,0 +1,29 @@
+// Builds dist/ from lib/: the compiled TypeScript, the native binding, the CommonJS entry.
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const root = new URL('..', import.meta.url)
+const dist = new URL('dist/', root)
+
+// Every Node that `engines` allows can require an ES module, so both entries share one copy
+// of the code: an instance made through one is an instance for the other.
+const commonJsEntry = "module.exports = require('./index.js')\n"
+const commonJsTypes = "import nodepoll = require('./index.js')\nexport = nodepoll\n"
+
+rmSync(dist, { recursive: true, force: true })
+const tsc = fileURLToPath(new URL('node_modules/typescript/bin/tsc', root))
+const compiled = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], {
+  cwd: root,
+  stdio: 'inherit',
+})
+if (compiled.status !== 0) process.exit(1)
+
+// The compiler takes no notice of the files the native build has written.
+mkdirSync(new URL('native/', dist), { recursive: true })
+for (const name of readdirSync(new URL('lib/native/', root))) {
+  if (!/^binding\.|\.node$/.test(name)) continue
+  copyFileSync(new URL(`lib/native/${name}`, root), new URL(`native/${name}`, dist))
+}
+writeFileSync(new URL('index.cjs', dist), commonJsEntry)
+writeFileSync(new URL('index.d.cts', dist), commonJsTypes)

@@ -1,0 +1,189 @@
+// Makes a fresh clone ready to use, and does nothing for what is ready already:
+// npm packages, the native library, the TypeScript build and, on request, the load generator.
+//
+//   node scripts/setup.mjs [--with-loadgen]
+//
+// Each step is remembered in .setup/ by a hash of what it was made from.
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+import { requireNode, requireRust, PlainError } from './requirements.mjs'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const memory = join(root, '.setup')
+const executable = process.platform === 'win32' ? '.exe' : ''
+
+/** Where the load generator is put, whatever cargo's target directory is. */
+export const loadgenPath = join(memory, `nodepoll-loadgen${executable}`)
+
+const steps = [
+  {
+    name: 'npm packages',
+    sources: ['package-lock.json'],
+    exists: () => existsSync(join(root, 'node_modules')),
+    run: () => execute('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund']),
+  },
+  {
+    name: 'native library',
+    sources: ['Cargo.toml', 'Cargo.lock', 'crates'],
+    needsRust: true,
+    exists: () => listFiles('lib/native').some((path) => path.endsWith('.node')),
+    run: () => execute('npm', ['run', '--silent', 'build:native']),
+  },
+  {
+    name: 'TypeScript build',
+    sources: ['lib', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'],
+    exists: () => existsSync(join(root, 'dist/index.cjs')),
+    run: () => execute('npm', ['run', '--silent', 'build']),
+  },
+  {
+    name: 'load generator',
+    sources: ['Cargo.toml', 'Cargo.lock', 'benchmark/loadgen'],
+    needsRust: true,
+    optional: true,
+    exists: () => existsSync(loadgenPath),
+    run: buildLoadgen,
+  },
+]
+
+/** Runs the steps that are due; throws a `PlainError` when the machine or a step fails. */
+export async function setup({ withLoadgen = false } = {}) {
+  mkdirSync(memory, { recursive: true })
+  let isRustChecked = false
+  for (const step of steps) {
+    if (step.optional && !withLoadgen) continue
+    const stamp = join(memory, `${step.name.replaceAll(' ', '-')}.sha256`)
+    // Taken before the step runs: what is edited meanwhile counts as not yet built.
+    const hash = hashOf(step.sources)
+    if (step.exists() && readIfThere(stamp) === hash) continue
+    if (step.needsRust && !isRustChecked) requireRust()
+    isRustChecked ||= step.needsRust === true
+    await report(step)
+    writeFileSync(stamp, hash)
+  }
+}
+
+/**
+ * Runs a script's `main` if this Node is new enough. A `PlainError` becomes its message and
+ * exit code 1.
+ */
+export async function runScript(main) {
+  try {
+    requireNode()
+    return await main()
+  } catch (error) {
+    if (!(error instanceof PlainError)) throw error
+    console.error(`\n${error.message}`)
+    process.exit(1)
+  }
+}
+
+async function buildLoadgen() {
+  const output = await execute('cargo', [
+    'build',
+    '--release',
+    '--package=nodepoll-loadgen',
+    '--message-format=json-render-diagnostics',
+  ])
+  const built = /"executable":("(?:[^"\\]|\\.)*nodepoll-loadgen(?:\.exe)?")/.exec(output)
+  if (built === null) throw new PlainError('cargo did not say where it put nodepoll-loadgen.')
+  copyFileSync(JSON.parse(built[1]), loadgenPath)
+}
+
+/** One line a step: its name at once, the time it took at its end, on a terminal also between. */
+async function report(step) {
+  const started = performance.now()
+  const elapsed = () => `${((performance.now() - started) / 1000).toFixed(1)} s`
+  const label = `setup: ${step.name} `.padEnd(26, '.')
+  process.stderr.write(label)
+  const redraw = () => process.stderr.write(`\r${label} ${elapsed()}`)
+  const ticker = process.stderr.isTTY ? setInterval(redraw, 500) : undefined
+  try {
+    await step.run()
+    process.stderr.write(`${process.stderr.isTTY ? `\r${label}` : ''} ${elapsed()}\n`)
+  } catch (error) {
+    process.stderr.write(' failed\n')
+    throw error
+  } finally {
+    clearInterval(ticker)
+  }
+}
+
+/** Resolves with stdout; a failure shows all the tool has said. */
+function execute(command, args) {
+  return new Promise((done, fail) => {
+    const child = spawn(command, args, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // npm is a script there, and only a shell starts scripts.
+      shell: process.platform === 'win32',
+    })
+    let stdout = ''
+    let everything = ''
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      stdout += text
+      everything += text
+    })
+    child.stderr.setEncoding('utf8').on('data', (text) => (everything += text))
+    child.on('error', (error) =>
+      fail(new PlainError(`\`${command}\` could not be started: ${error.message}`)),
+    )
+    child.on('close', (code, signal) => {
+      if (code === 0) return done(stdout)
+      const ending = signal === null ? `exit code ${code}` : signal
+      fail(
+        new PlainError(
+          `${everything.trimEnd()}\n\n\`${command} ${args.join(' ')}\` failed (${ending}).`,
+        ),
+      )
+    })
+  })
+}
+
+function hashOf(sources) {
+  const hash = createHash('sha256')
+  for (const path of sources.flatMap(listFiles)) {
+    hash
+      .update(`${path}\0`)
+      .update(readFileSync(join(root, path)))
+      .update('\0')
+  }
+  return hash.digest('hex')
+}
+
+/** The files at or under a path, sorted, build output left out; none if there is nothing. */
+function listFiles(path) {
+  const place = join(root, path)
+  if (!existsSync(place)) return []
+  let entries
+  try {
+    entries = readdirSync(place, { withFileTypes: true })
+  } catch (error) {
+    if (error.code === 'ENOTDIR') return [path]
+    throw error
+  }
+  return entries
+    .filter(({ name }) => name !== 'target' && name !== 'node_modules')
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) =>
+      entry.isDirectory() ? listFiles(`${path}/${entry.name}`) : [`${path}/${entry.name}`],
+    )
+}
+
+function readIfThere(path) {
+  return existsSync(path) ? readFileSync(path, 'utf8') : undefined
+}
+
+if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  await runScript(() => setup({ withLoadgen: process.argv.includes('--with-loadgen') }))
+}
