@@ -1,4 +1,4 @@
-import { failure, type NodepollError, systemError } from './errors.ts'
+import { closedError, failure, laneFailedError, type NodepollError, systemError } from './errors.ts'
 import type { Address } from './internal/address.ts'
 import type { Dispatcher, Opened } from './internal/dispatcher.ts'
 import { type Handlers, isThenable, reportError } from './internal/handlers.ts'
@@ -15,7 +15,7 @@ import {
   SYSCALL_WRITE,
 } from './native/record.ts'
 import { Reader } from './reader.ts'
-import { closedError, Writer } from './writer.ts'
+import { Writer } from './writer.ts'
 
 /**
  * Why a connection ended: `peer` means FIN; `error` means a reset, an error of the operating
@@ -186,6 +186,10 @@ export class Connection {
     return this
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
   /** Whether no more input will come. @internal */
   get _hasInputEnded(): boolean {
     return !this.isActive
@@ -206,7 +210,12 @@ export class Connection {
   _opened(): void {
     const { onConnect } = this._handlers
     if (onConnect === undefined) return
-    this.#call(() => onConnect(this, this.#context), this.#connected)
+    this.#call(
+      () => onConnect(this, this.#context),
+      (context) => {
+        if (context !== undefined) this.#context = context
+      },
+    )
   }
 
   /** Bytes have arrived, with a lease on them. @internal */
@@ -250,8 +259,7 @@ export class Connection {
 
   /** The driver has panicked. @internal */
   _laneFailed(): void {
-    const error = failure('ERR_NODEPOLL_LOOP_FAILED', 'the I/O thread of this connection has failed')
-    this.#socketGone({ by: 'error', error })
+    this.#socketGone({ by: 'error', error: laneFailedError() })
   }
 
   /** We end the connection. @internal */
@@ -319,7 +327,8 @@ export class Connection {
         this.#callBackNext()
       } else {
         if (this.#flags & PEER_ENDED) this._end({ by: 'peer' }, COMMAND_CLOSE)
-        if (this.#flags & LEAVING && this.#hasNoInput()) this._end({ by: 'shutdown' }, COMMAND_CLOSE)
+        if (this.#flags & LEAVING && this.#hasNoInput())
+          this._end({ by: 'shutdown' }, COMMAND_CLOSE)
         return
       }
     }
@@ -349,10 +358,6 @@ export class Connection {
     if (this._handlers.autoRelease) input.release()
     // What consumes nothing waits for more, and is not called again for the same bytes.
     if (input._consumed !== consumedBefore) this.#flags |= FRESH
-  }
-
-  readonly #connected = (context: unknown): void => {
-    if (context !== undefined) this.#context = context
   }
 
   /** Calls a handler; nothing else of this connection is called until it has settled. */
@@ -483,7 +488,10 @@ function reasonOf(kind: number, errno: number, syscall: number): CloseReason {
     case REASON_PEER:
       return { by: 'peer' }
     case REASON_ERROR:
-      return { by: 'error', error: systemError(errno, syscall === SYSCALL_WRITE ? 'write' : 'read') }
+      return {
+        by: 'error',
+        error: systemError(errno, syscall === SYSCALL_WRITE ? 'write' : 'read'),
+      }
     case REASON_TIMEOUT:
       return { by: 'timeout' }
     default:

@@ -1,9 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 
 import { Connection } from './connection.ts'
-import { manyErrors, type NodepollError, systemError } from './errors.ts'
+import { laneFailedError, manyErrors, type NodepollError, systemError } from './errors.ts'
 import type { Address } from './internal/address.ts'
 import type { Handlers } from './internal/handlers.ts'
+import type { Lane } from './internal/lane.ts'
 import { resolveAddresses } from './internal/resolve.ts'
 import { currentRuntime } from './internal/runtime.ts'
 import { checkDialOptions, type DialOptions } from './options.ts'
@@ -93,11 +94,13 @@ function attempt(target: string, checked: Checked, handlers: Handlers): Promise<
       resolve(result)
     }
     dispatcher.dials.set(number, {
+      lane: dispatcher.lanes[outcome.lane] as Lane<Connection>,
       connected: (opened) => {
         const own: Address = { family: 'unix', path: path ?? '' }
         settle({ connection: new Connection(dispatcher, handlers, opened, own) })
       },
       failed: (errno) => settle(failed(errno, 'connect')),
+      laneFailed: () => settle({ error: laneFailedError() }),
     })
   })
 }

@@ -79,6 +79,16 @@ export function failure(code: ErrorCode, message: string, options?: ErrorOptions
   return new NodepollError(code, message, options)
 }
 
+/** What everything of a poller ends with that has panicked. */
+export function laneFailedError(): NodepollError {
+  return failure('ERR_NODEPOLL_LOOP_FAILED', 'the I/O thread has failed: this is a bug in nodepoll')
+}
+
+/** What writing to a connection that is closed fails with, and reading from one we have closed. */
+export function closedError(): NodepollError {
+  return failure('ERR_NODEPOLL_CONNECTION_CLOSED', 'the connection is closed')
+}
+
 /** An error of the operating system, in the shape that Node gives it. `errno` is the kernel's. */
 export function systemError(
   errno: number,
@@ -87,7 +97,8 @@ export function systemError(
   port?: number,
 ): NodepollError {
   const [name, description] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, 'unknown error']
-  const where = address === undefined ? '' : ` ${port === undefined ? address : `${address}:${port}`}`
+  const where =
+    address === undefined ? '' : ` ${port === undefined ? address : `${address}:${port}`}`
   // Node describes what went wrong with listening, and leaves it at the name elsewhere.
   const what = syscall === 'listen' ? `: ${description}` : ''
   const error = new NodepollError(name, `${syscall} ${name}${what}${where}`)

@@ -2,11 +2,10 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 
 import { Connection } from './connection.ts'
 import { failure, invalidArgType } from './errors.ts'
-import type { Dispatcher, Opened, Scope } from './internal/dispatcher.ts'
 import { type Handlers, reportError } from './internal/handlers.ts'
 import { currentRuntime } from './internal/runtime.ts'
 import { checkObject } from './internal/validate.ts'
-import { Listener, type ListenerOwner } from './listener.ts'
+import { Listener } from './listener.ts'
 import { COMMAND_DESTROY } from './native/record.ts'
 import {
   checkHandlers,
@@ -38,7 +37,7 @@ export class EventLoop {
       onError: onError?.bind(options),
       autoRelease,
       scope: AsyncLocalStorage.snapshot(),
-      ended: (connection) => this.#ended(connection),
+      ended: () => {},
     }
   }
 
@@ -62,15 +61,27 @@ export class EventLoop {
   async serve(listener: Listener): Promise<void> {
     if (!(listener instanceof Listener)) throw invalidArgType('listener', 'a Listener', listener)
     if (this.#isShutDown) throw failure('ERR_NODEPOLL_SHUT_DOWN', 'the loop is shut down')
-    const own = new Set<Connection>()
-    const closed = listener._serve(this.#owner(own))
+    let open = 0
+    const handlers: Handlers = {
+      ...this.#handlers,
+      ended: (connection) => {
+        open--
+        this.#ended(connection)
+      },
+    }
+    const { dispatcher } = currentRuntime()
+    const closed = listener._serve({
+      scope: handlers.scope,
+      accepted: (opened) => {
+        open++
+        this.#accept(new Connection(dispatcher, handlers, opened, listener.address))
+      },
+      failed: (error) => reportError(handlers.onError, error),
+    })
     this.#listeners.add(listener)
     await closed
     this.#listeners.delete(listener)
-    await this.#until(() => {
-      for (const connection of own) if (!this.#connections.has(connection)) own.delete(connection)
-      return own.size === 0
-    })
+    await this.#until(() => open === 0)
   }
 
   /**
@@ -103,21 +114,10 @@ export class EventLoop {
     return this.shutdown()
   }
 
-  #owner(own: Set<Connection>): ListenerOwner {
-    const { dispatcher } = currentRuntime()
-    const scope: Scope = this.#handlers.scope
-    return {
-      scope,
-      accepted: (opened, listener) => own.add(this.#accept(dispatcher, opened, listener)),
-      failed: (error) => reportError(this.#handlers.onError, error),
-    }
-  }
-
-  #accept(dispatcher: Dispatcher, opened: Opened, listener: Listener): Connection {
-    const connection = new Connection(dispatcher, this.#handlers, opened, listener.address)
+  #accept(connection: Connection): void {
     this.#connections.add(connection)
     connection._opened()
-    return connection
+    if (this.#isShutDown) connection._closeWhenIdle()
   }
 
   #ended(connection: Connection): void {

@@ -62,9 +62,9 @@ export class LinkBuffer {
    * non-negative integer.
    */
   next(n: number): Buffer {
-    const view = this.peek(n)
+    const bytes = this.peek(n)
     this.#advance(n)
-    return view
+    return bytes
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { Connection } from './connection.ts'
-import { failure, systemError } from './errors.ts'
+import { failure, laneFailedError, systemError } from './errors.ts'
 import { type Address, addressOf } from './internal/address.ts'
 import type { Dispatcher, ListenerSink, Opened, Scope } from './internal/dispatcher.ts'
 import type { Lane } from './internal/lane.ts'
@@ -12,7 +12,7 @@ import { checkListenOptions, type Endpoint, type ListenOptions } from './options
 /** What an event loop wants to know of a listener that it serves. */
 export interface ListenerOwner {
   readonly scope: Scope
-  accepted(opened: Opened, listener: Listener): void
+  accepted(opened: Opened): void
   failed(error: Error): void
 }
 
@@ -24,8 +24,9 @@ export interface ListenerOwner {
 export class Listener implements ListenerSink {
   /** Where it listens, with the port that was picked. */
   readonly address: Address
+  /** @internal */
+  readonly lane: Lane<Connection>
   readonly #dispatcher: Dispatcher
-  readonly #lane: Lane<Connection>
   readonly #number: number
   #owner: ListenerOwner | undefined
   #isClosing = false
@@ -39,7 +40,7 @@ export class Listener implements ListenerSink {
   constructor(dispatcher: Dispatcher, lane: Lane<Connection>, number: number, address: Address) {
     this.address = address
     this.#dispatcher = dispatcher
-    this.#lane = lane
+    this.lane = lane
     this.#number = number
     this.#closed = new Promise((resolve) => (this.#resolveClosed = resolve))
     dispatcher.listeners.set(number, this)
@@ -81,19 +82,19 @@ export class Listener implements ListenerSink {
   /** @internal */
   accepted(opened: Opened): void {
     this.#accepted++
-    this.#owner?.accepted(opened, this)
+    this.#owner?.accepted(opened)
     this.#settle()
   }
 
   /** @internal */
   failed(errno: number): void {
-    if (errno === 0) {
-      // Its driver has failed, and the socket is gone with it.
-      this.#owner?.failed(failure('ERR_NODEPOLL_LOOP_FAILED', 'the I/O thread has failed'))
-      this.closed(this.#accepted)
-    } else {
-      this.#owner?.failed(systemError(errno, 'accept'))
-    }
+    this.#owner?.failed(systemError(errno, 'accept'))
+  }
+
+  /** @internal */
+  laneFailed(): void {
+    this.#owner?.failed(laneFailedError())
+    this.closed(this.#accepted)
   }
 
   /** @internal */
@@ -105,14 +106,15 @@ export class Listener implements ListenerSink {
 
   #settle(): void {
     // Connections may have gone to other lanes, whose events come in their own time.
-    if (this.#accepted !== this.#expected || !this.#dispatcher.listeners.delete(this.#number)) return
+    if (this.#accepted !== this.#expected || !this.#dispatcher.listeners.delete(this.#number))
+      return
     this.#dispatcher.yieldToContinuations()
     this.#dispatcher.unhold()
     this.#resolveClosed()
   }
 
   #command(kind: number): void {
-    this.#lane.command(kind, 0, 0, this.#number)
+    this.lane.command(kind, 0, 0, this.#number)
     this.#dispatcher.schedule()
   }
 }

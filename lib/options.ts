@@ -13,10 +13,7 @@ import {
 const PORT_MAX = 65_535
 
 /** Called when there is unread input and no handler of the connection is pending. */
-export type OnRequest<C = undefined> = (
-  connection: Connection,
-  context: C,
-) => void | Promise<void>
+export type OnRequest<C = undefined> = (connection: Connection, context: C) => void | Promise<void>
 
 /** Called when the peer, not us, has ended the connection. */
 export type OnDisconnect<C = undefined> = (connection: Connection, context: C) => void

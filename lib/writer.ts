@@ -1,6 +1,11 @@
 import type { Connection } from './connection.ts'
-import { failure, invalidArgType } from './errors.ts'
-import { ACKNOWLEDGE_BYTES, NODE_BYTES_MAX, PIECE_BYTES_MAX, WRITE_BUFFER_MAX } from './internal/limits.ts'
+import { closedError, invalidArgType } from './errors.ts'
+import {
+  ACKNOWLEDGE_BYTES,
+  NODE_BYTES_MAX,
+  PIECE_BYTES_MAX,
+  WRITE_BUFFER_MAX,
+} from './internal/limits.ts'
 import type { Memory } from './internal/memory.ts'
 import { NO_NODE, type Segment } from './internal/segment.ts'
 import { checkInteger } from './internal/validate.ts'
@@ -216,8 +221,4 @@ export class Writer {
     else this.#tail.next = segment
     this.#tail = segment
   }
-}
-
-export function closedError(): Error {
-  return failure('ERR_NODEPOLL_CONNECTION_CLOSED', 'the connection is closed')
 }

@@ -48,10 +48,13 @@ function formatIPv6(words: Int32Array, at: number): string {
   if (isMapped) return `::ffff:${formatIPv4(words[at + 3] as number)}`
   const [from, length] = longestZeroRun(groups)
   const scope = (words[at + 4] as number) >>> 0
-  const hex = (part: number[]): string => part.map((group) => group.toString(16)).join(':')
   const text =
     length < 2 ? hex(groups) : `${hex(groups.slice(0, from))}::${hex(groups.slice(from + length))}`
   return scope === 0 ? text : `${text}%${scope}`
+}
+
+function hex(groups: readonly number[]): string {
+  return groups.map((group) => group.toString(16)).join(':')
 }
 
 function longestZeroRun(groups: readonly number[]): [from: number, length: number] {

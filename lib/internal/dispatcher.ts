@@ -19,18 +19,24 @@ export interface Opened {
   readonly local: Address | undefined
 }
 
+/** Who hears of the events of one lane that are not about a connection. */
+interface Sink {
+  readonly lane: Lane<Connection>
+  failed(errno: number): void
+  /** The driver has panicked, and the socket is gone with it. */
+  laneFailed(): void
+}
+
 /** Who hears of a listener's events. */
-export interface ListenerSink {
+export interface ListenerSink extends Sink {
   readonly scope: Scope | undefined
   accepted(opened: Opened): void
-  failed(errno: number): void
   closed(accepted: number): void
 }
 
 /** Who hears what becomes of a dial. */
-export interface DialSink {
+export interface DialSink extends Sink {
   connected(opened: Opened): void
-  failed(errno: number): void
 }
 
 /**
@@ -163,8 +169,8 @@ export class Dispatcher {
       lane.eventHead = (lane.eventHead + 1) | 0
       this.#eventsLeft--
       if (events[at] === record.EVENT_DATA) {
-        const connection = lane.connections[events[at + record.SLOT] as number] as Connection
-        connection._received(
+        const connection = lane.connections[events[at + record.SLOT] as number]
+        connection?._received(
           events[at + record.NODE] as number,
           events[at + record.OFFSET] as number,
           events[at + record.LENGTH] as number,
@@ -238,7 +244,9 @@ export class Dispatcher {
   /** A driver has panicked: all that it had is gone. */
   #laneFailed(lane: Lane<Connection>): void {
     for (const connection of lane.connections) connection?._laneFailed()
-    for (const listener of [...this.listeners.values()]) listener.failed(0)
+    for (const sink of [...this.listeners.values(), ...this.dials.values()]) {
+      if (sink.lane === lane) sink.laneFailed()
+    }
   }
 }
 

@@ -129,7 +129,13 @@ impl Runtime {
                 runtime.arena.clone(),
             );
             let lane = Arc::new(Lane::new(Arc::clone(&seam), driver));
-            runtime.arena.on_room(Box::new(move || seam.memory_came()));
+            // Weak: the seam has a handle on the arena, which must not keep itself alive.
+            let waiting = Arc::downgrade(&seam);
+            runtime.arena.on_room(Box::new(move || {
+                if let Some(seam) = waiting.upgrade() {
+                    seam.memory_came();
+                }
+            }));
             runtime.lanes.push(Arc::clone(&lane));
             // On failure the runtime is dropped, which stops and joins the threads before this one.
             runtime
