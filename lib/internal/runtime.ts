@@ -5,7 +5,7 @@ import { type NativeRuntime, startRuntime } from '../native/index.ts'
 import { CONTROL_LANES, LANE_WORDS } from '../native/record.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Lane } from './lane.ts'
-import { LEASE_CHANGES, MEMORY_MAX, POLLERS_DEFAULT_MAX } from './limits.ts'
+import { CHUNK_BYTES, LEASE_CHANGES, MEMORY_MAX, POLLERS_DEFAULT_MAX } from './limits.ts'
 import { Memory } from './memory.ts'
 
 /** Pollers, rings, arena and dispatcher: one a JavaScript environment. */
@@ -48,7 +48,8 @@ function start({ pollers, memoryMax }: RuntimeSettings): Runtime {
   const lanes: Lane<Connection>[] = []
   for (let index = 0; index < pollers; index++) lanes.push(new Lane(index, control))
   const options = {
-    memoryMax,
+    // In whole chunks: the arena takes no more than it is told.
+    memoryMax: Math.ceil(memoryMax / CHUNK_BYTES) * CHUNK_BYTES,
     control,
     leaseChanges,
     commands: lanes.map((lane) => lane.commands),

@@ -20,5 +20,5 @@ export function startRuntime(options: NativeRuntimeOptions, doorbell: () => void
 
 /** The layout of records as the native half knows it. */
 export function nativeRecordLayout(): Record<string, number> {
-  return native.recordLayout()
+  return native.BindingRuntime.recordLayout()
 }

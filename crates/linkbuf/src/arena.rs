@@ -174,8 +174,7 @@ impl Arena {
                 return false;
             }
             Released::Held => {}
-            // The handle refers to the core too, so this reference to it is not the last.
-            Released::Last => drop(self.core().free(node)),
+            Released::Last => self.core().free(node).settle(),
         }
         true
     }
@@ -223,7 +222,7 @@ impl Arena {
         taken.then(|| Segment::new(node, id.offset, id.len))
     }
 
-    fn core(&self) -> &Arc<ArenaCore> {
+    pub(crate) fn core(&self) -> &Arc<ArenaCore> {
         &self.handle.core
     }
 }

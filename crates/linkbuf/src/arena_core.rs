@@ -5,7 +5,7 @@ use crate::chunk_table::{ChunkEntry, ChunkTable};
 use crate::limits::{CHUNK_BYTES, CHUNKS_MAX, CHUNKS_SPARE, GRANULE_BYTES};
 use crate::node_count::Released;
 use crate::node_header::NodeHeader;
-use crate::room::Room;
+use crate::room::{Due, Room};
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use std::ptr::NonNull;
 
@@ -35,6 +35,14 @@ struct State {
     nodes: usize,
     room: Room,
     keep_alive: Option<Arc<ArenaCore>>,
+}
+
+/// What is left to do when a node has been freed, without the lock and without a borrow of the
+/// core, as this may hold the last reference to it.
+#[must_use]
+pub(crate) struct Freed {
+    due: Due,
+    _keep_alive: Arc<ArenaCore>,
 }
 
 impl ArenaCore {
@@ -94,18 +102,15 @@ impl ArenaCore {
     }
 
     /// Takes the range of a node back whose last reference has ended.
-    ///
-    /// Answers a reference to the core, to be dropped after `self` is not used any more.
-    pub(crate) fn free(&self, id: u32) -> Arc<Self> {
-        let (keep_alive, due) = {
-            let mut state = self.lock();
-            let bytes = state.buddy.free(id);
-            state.discount_node(bytes as usize);
-            self.publish_free(&state);
-            (state.leave(), state.room.end_starvation())
-        };
-        due.call();
-        keep_alive
+    pub(crate) fn free(&self, id: u32) -> Freed {
+        let mut state = self.lock();
+        let bytes = state.buddy.free(id);
+        state.discount_node(bytes as usize);
+        self.publish_free(&state);
+        Freed {
+            due: state.room.end_starvation(),
+            _keep_alive: state.leave(),
+        }
     }
 
     /// Ends all leases, as nobody is left who could.
@@ -115,8 +120,8 @@ impl ArenaCore {
         drop(callbacks);
         for header in self.chunks.headers() {
             if header.count().release_all() == Released::Last {
-                // The caller has a reference to the core too, so this is not the last.
-                drop(self.free(header.id()));
+                // No callback is left that would be called.
+                self.free(header.id()).settle();
             }
         }
     }
@@ -201,6 +206,13 @@ impl ArenaCore {
         self.state
             .lock()
             .expect("nothing panics while it holds the arena's lock")
+    }
+}
+
+impl Freed {
+    /// Calls who waited for memory, then lets go of the core.
+    pub(crate) fn settle(self) {
+        self.due.call();
     }
 }
 

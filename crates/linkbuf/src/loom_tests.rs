@@ -1,7 +1,7 @@
 //! The arena's shipped types under every order of steps that two or three threads can take.
 
 use crate::sync::{Arc, AtomicU32, Ordering};
-use crate::{Arena, Chunk, GRANULE_BYTES, SegmentId};
+use crate::{Arena, Chunk, GRANULE_BYTES, Segment, SegmentId};
 use loom::thread;
 
 /// An arena of one node, so that each allocation takes the range that was freed before.
@@ -73,13 +73,13 @@ fn loom_h56_of_a_release_and_a_take_of_one_lease_exactly_one_succeeds() {
         let arena = arena();
         let id = arena.allocate(1).unwrap().write(b"a").into_lease();
         let handle = arena.clone();
-        let releaser = thread::spawn(move || handle.release(id.node, 1));
+        let other = thread::spawn(move || handle.release(id.node, 1));
         let segment = arena.take_leased(id);
         let taken = segment.is_some();
         if let Some(segment) = segment {
             assert_eq!(segment.as_slice(), b"a");
         }
-        let released = releaser.join().unwrap();
+        let released = other.join().unwrap();
         assert!(taken != released);
         assert_eq!((arena.stats().nodes, arena.stats().stale), (0, 1));
         assert!(arena.allocate(1).is_some());
@@ -92,29 +92,95 @@ fn loom_h56_two_releases_of_one_lease_free_once() {
         let arena = arena();
         let id = arena.allocate(1).unwrap().write(b"a").into_lease();
         let handle = arena.clone();
-        let releaser = thread::spawn(move || handle.release(id.node, 1));
+        let other = thread::spawn(move || handle.release(id.node, 1));
         let released = arena.release(id.node, 1);
-        assert!(released != releaser.join().unwrap());
+        assert!(released != other.join().unwrap());
         assert_eq!((arena.stats().nodes, arena.stats().stale), (0, 1));
+    });
+}
+
+/// One thread makes a lease, another finds it by number, ordered by nothing but the count.
+fn take_while_leasing(lease: fn(Segment) -> SegmentId) {
+    loom::model(move || {
+        let arena = arena();
+        let handle = arena.clone();
+        let other = thread::spawn(move || {
+            let header = handle.core().header(0).unwrap();
+            let is_leased = header.count().lease_count() > 0;
+            let segment = handle.take_leased(first_bytes(1));
+            // Who has seen the lease must see that its bytes are written, too.
+            assert!(segment.is_some() || !is_leased);
+            segment.is_some_and(|segment| segment.as_slice() == b"a")
+        });
+        // Lives on, as its end would publish what it wrote.
+        let mut node = arena.allocate(1).unwrap();
+        assert_eq!(lease(node.write(b"a")), first_bytes(1));
+        let taken = other.join().unwrap();
+        assert_eq!(arena.stats().leases, u64::from(!taken));
+        assert_eq!(arena.stats().stale, u64::from(!taken));
     });
 }
 
 #[test]
 fn loom_h89_who_takes_a_lease_by_number_sees_its_bytes() {
+    take_while_leasing(|segment| segment.lease());
+}
+
+#[test]
+fn loom_h89_who_takes_what_was_a_segment_sees_its_bytes() {
+    take_while_leasing(Segment::into_lease);
+}
+
+#[test]
+fn loom_h89_who_takes_a_part_of_a_leased_node_sees_that_it_is_one() {
     loom::model(|| {
         let arena = arena();
         let handle = arena.clone();
-        // Nothing but the count orders this thread after the other one.
         let other = thread::spawn(move || {
-            let segment = handle.take_leased(first_bytes(1));
-            segment.is_some_and(|segment| segment.as_slice() == b"a")
+            let header = handle.core().header(0).unwrap();
+            let is_leased = header.count().lease_count() > 0;
+            assert!(handle.take_leased(first_bytes(7)).is_some() || !is_leased);
         });
+        assert!(arena.lease_node(1).is_some());
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_h89_who_finds_a_chunk_sees_its_headers() {
+    loom::model(|| {
+        let arena = Arena::new(GRANULE_BYTES);
+        let handle = arena.clone();
+        let other = thread::spawn(move || {
+            if let Some(header) = handle.core().header(0) {
+                header.access().read();
+                assert_eq!(header.id(), 0);
+            }
+        });
+        arena.grant(Chunk::boxed(GRANULE_BYTES)).unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_h27_what_a_holder_of_a_lease_reads_is_not_reused_before_its_release() {
+    loom::model(|| {
+        let arena = arena();
         let segment = arena.allocate(1).unwrap().write(b"a");
-        let id = segment.into_lease();
-        assert_eq!(id, first_bytes(1));
-        let taken = other.join().unwrap();
-        assert_eq!(arena.stats().leases, u64::from(!taken));
-        assert_eq!(arena.stats().stale, u64::from(!taken));
+        assert_eq!(segment.lease(), segment.into_lease());
+        let read_and_release = |arena: &Arena| {
+            // The other side reads without a segment; this stands for it.
+            arena.core().header(0).unwrap().access().read();
+            assert!(arena.release(0, 1));
+            // Takes the memory if this was the last lease. The next owner must come after all
+            // reads.
+            drop(arena.allocate(1));
+        };
+        let handle = arena.clone();
+        let other = thread::spawn(move || read_and_release(&handle));
+        read_and_release(&arena);
+        other.join().unwrap();
+        assert!(arena.allocate(1).is_some());
     });
 }
 
@@ -172,5 +238,19 @@ fn loom_h110_the_memory_outlives_the_last_segment_on_any_thread() {
         drop(segment);
         reader.join().unwrap();
         // Loom reports the arena as leaked if it was not dropped.
+    });
+}
+
+#[test]
+fn loom_h110_two_nodes_that_outlive_the_arena_end_on_two_threads() {
+    loom::model(|| {
+        let arena = Arena::new(2 * GRANULE_BYTES);
+        arena.grant(Chunk::boxed(2 * GRANULE_BYTES)).unwrap();
+        let [first, second] = [b"a", b"b"].map(|text| arena.allocate(1).unwrap().write(text));
+        drop(arena);
+        let other = thread::spawn(move || assert_eq!(first.as_slice(), b"a"));
+        assert_eq!(second.as_slice(), b"b");
+        drop(second);
+        other.join().unwrap();
     });
 }

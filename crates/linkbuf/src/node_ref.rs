@@ -106,10 +106,10 @@ impl Drop for NodeRef {
 /// The node's last reference must have ended, in the hands of the caller, who calls this once.
 #[cold]
 unsafe fn free(arena: NonNull<ArenaCore>, id: u32) {
-    // SAFETY: until `free` has been called for it, a node keeps its arena alive. `free` answers a
-    // reference to the arena, which ends after the last use of the one made here.
-    let keep_alive = unsafe { arena.as_ref() }.free(id);
-    drop(keep_alive);
+    // SAFETY: until `free` has been called for it, a node keeps its arena alive. What `free`
+    // answers keeps it alive until after the last use of the reference made here.
+    let freed = unsafe { arena.as_ref() }.free(id);
+    freed.settle();
 }
 
 // SAFETY: the header's mutable parts are atomics; its pointers are to memory that any thread may

@@ -41,7 +41,7 @@ impl Room {
 }
 
 impl Due {
-    pub(crate) fn call(self) {
+    pub(crate) fn call(&self) {
         for callback in self.0.iter().flat_map(|callbacks| callbacks.iter()) {
             callback();
         }

@@ -22,7 +22,7 @@ struct View {
 
 impl Granted {
     /// Takes an `Int32Array` as words.
-    pub(crate) fn words(&mut self, env: &Env, array: &Unknown<'_>) -> Result<Words> {
+    pub(crate) fn words(&mut self, env: Env, array: &Unknown<'_>) -> Result<Words> {
         let View { data, elements } = view(env, array, sys::TypedarrayType::int32_array)?;
         self.keep(env, array)?;
         // SAFETY: V8 aligns array buffers to eight bytes and the array starts at their beginning;
@@ -33,7 +33,7 @@ impl Granted {
     }
 
     /// Takes a `Uint8Array` as a chunk of the arena.
-    pub(crate) fn chunk(&mut self, env: &Env, array: &Unknown<'_>) -> Result<Chunk> {
+    pub(crate) fn chunk(&mut self, env: Env, array: &Unknown<'_>) -> Result<Chunk> {
         let View { data, elements } = view(env, array, sys::TypedarrayType::uint8_array)?;
         self.keep(env, array)?;
         // SAFETY: as for `words`; the package grants memory that JavaScript cannot detach (it
@@ -42,14 +42,14 @@ impl Granted {
     }
 
     /// Lets go of all memory. The caller has joined all threads that used it.
-    pub(crate) fn free(&mut self, env: &Env) {
+    pub(crate) fn free(&mut self, env: Env) {
         for reference in self.references.drain(..) {
             // SAFETY: each reference was made by `keep` in this environment and is deleted once.
             let _ = unsafe { sys::napi_delete_reference(env.raw(), reference) };
         }
     }
 
-    fn keep(&mut self, env: &Env, array: &Unknown<'_>) -> Result<()> {
+    fn keep(&mut self, env: Env, array: &Unknown<'_>) -> Result<()> {
         let mut reference = ptr::null_mut();
         // SAFETY: `array` is a value of this call, and `reference` is there to be filled.
         let status =
@@ -60,7 +60,7 @@ impl Granted {
     }
 }
 
-fn view(env: &Env, array: &Unknown<'_>, kind: sys::napi_typedarray_type) -> Result<View> {
+fn view(env: Env, array: &Unknown<'_>, kind: sys::napi_typedarray_type) -> Result<View> {
     let mut found = 0;
     let mut elements = 0;
     let mut data = ptr::null_mut();

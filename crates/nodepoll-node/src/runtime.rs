@@ -42,7 +42,7 @@ impl Core {
     }
 
     /// Joins the pollers, closes all sockets, then lets go of the memory they used.
-    fn end(&self, env: &Env) {
+    fn end(&self, env: Env) {
         drop(self.runtime.take());
         self.granted.borrow_mut().free(env);
     }
@@ -65,26 +65,33 @@ impl BindingRuntime {
     ) -> Result<Self> {
         // Threads of ours must not outlive the code that they run.
         retain_current_module_for_unload_safety();
+        let BindingRuntimeOptions {
+            memory_max,
+            control,
+            lease_changes,
+            commands,
+            events,
+        } = options;
         let mut granted = Granted::default();
         let mut lanes = Vec::new();
-        for (commands, events) in options.commands.iter().zip(&options.events) {
-            lanes.push((granted.words(&env, commands)?, granted.words(&env, events)?));
+        for (commands, events) in commands.iter().zip(&events) {
+            lanes.push((granted.words(env, commands)?, granted.words(env, events)?));
         }
         let memory = SeamMemory {
-            control: granted.words(&env, &options.control)?,
-            lease_changes: granted.words(&env, &options.lease_changes)?,
+            control: granted.words(env, &control)?,
+            lease_changes: granted.words(env, &lease_changes)?,
             lanes,
         };
         let doorbell = Arc::new(Doorbell::new(&env, &doorbell)?);
         let host: Arc<dyn Host> = Arc::<Doorbell>::clone(&doorbell);
-        let runtime = Runtime::start(memory, Arena::new(bytes(options.memory_max)), &host)
+        let runtime = Runtime::start(memory, Arena::new(bytes(memory_max)), &host)
             .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
         let core = Rc::new(Core {
             runtime: RefCell::new(Some(runtime)),
             granted: RefCell::new(granted),
             doorbell,
         });
-        env.add_env_cleanup_hook((env, Rc::clone(&core)), |(env, core)| core.end(&env))?;
+        env.add_env_cleanup_hook((env, Rc::clone(&core)), |(env, core)| core.end(env))?;
         Ok(Self { core })
     }
 
@@ -105,7 +112,7 @@ impl BindingRuntime {
             if runtime.arena().is_full() {
                 return Ok(-1);
             }
-            let chunk = self.core.granted.borrow_mut().chunk(&env, &chunk)?;
+            let chunk = self.core.granted.borrow_mut().chunk(env, &chunk)?;
             let index = runtime.arena().grant(chunk).ok();
             Ok(index
                 .and_then(|index| i32::try_from(index).ok())
@@ -153,21 +160,21 @@ impl BindingRuntime {
         self.core.doorbell.hold(&env, hold)
     }
 
+    /// The layout of records as this side knows it.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn record_layout() -> HashMap<String, i32> {
+        LAYOUT
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
     /// What the runtime has done and holds.
     #[napi(catch_unwind)]
     pub fn stats(&self) -> Result<BindingStats> {
         self.core.with(|runtime| Ok(BindingStats::of(runtime)))
     }
-}
-
-/// The layout of records as this side knows it.
-#[napi(catch_unwind)]
-#[must_use]
-pub fn record_layout() -> HashMap<String, i32> {
-    LAYOUT
-        .iter()
-        .map(|&(name, value)| (name.to_owned(), value))
-        .collect()
 }
 
 /// A number of bytes from JavaScript.

@@ -3,10 +3,12 @@ use std::time::{Duration, Instant};
 use linkbuf::LinkBuffer;
 
 use crate::connection_state::ConnectionState;
-use crate::driver::{Io, Key, id_of};
 use crate::error::errno_of;
+use crate::event::{EndReason, Event};
+use crate::io::Io;
+use crate::key::Key;
 use crate::limits::{CLOSE_SEND_TIME, LINGER_TIME};
-use crate::record::{EndReason, Event, SYSCALL_READ};
+use crate::record::SYSCALL_READ;
 use crate::sys::socket::Socket;
 
 /// One row of the driver's table: a connected socket and what is on its way to it.
@@ -30,16 +32,28 @@ pub(crate) struct Connection {
     pub(crate) reason: EndReason,
     /// The kernel has told of an end, an error or urgent data: a short read proves nothing then.
     pub(crate) ending: bool,
-    /// It stands in one of the lists of connections to read again.
+    /// The driver's lists that it stands in.
+    pub(crate) listed: Listed,
+    /// What the host has not been told of yet.
+    owed: Owed,
+}
+
+/// The driver's lists that a connection stands in, so that it is never in one of them twice.
+#[derive(Default)]
+pub(crate) struct Listed {
+    /// To be read again: at once, or when there is room or memory.
     pub(crate) queued: bool,
-    /// It stands in the list of connections with new output.
+    /// It has new output.
     pub(crate) dirty: bool,
-    /// It stands in the list of connections to be freed.
+    /// To be freed.
     pub(crate) dead: bool,
-    /// The host has not been told of the peer's FIN yet.
-    pub(crate) owes_end: bool,
-    /// The host has not been told yet that output has been taken.
-    pub(crate) owes_drained: bool,
+}
+
+/// Events that wait for room in the event ring.
+#[derive(Default)]
+struct Owed {
+    end: bool,
+    drained: bool,
 }
 
 impl Connection {
@@ -56,11 +70,8 @@ impl Connection {
             failure: None,
             reason: EndReason::Local,
             ending: false,
-            queued: false,
-            dirty: false,
-            dead: false,
-            owes_end: false,
-            owes_drained: false,
+            listed: Listed::default(),
+            owed: Owed::default(),
         }
     }
 
@@ -81,7 +92,7 @@ impl Connection {
 
     /// Takes the steps that follow once all output is gone.
     pub(crate) fn finish_output(&mut self, io: &mut Io) {
-        if !self.output.is_empty() || self.dirty {
+        if !self.output.is_empty() || self.listed.dirty {
             return;
         }
         let before = self.state;
@@ -107,7 +118,7 @@ impl Connection {
         self.state = before.peer_ended();
         match self.state {
             ConnectionState::PeerEnded if before != self.state => {
-                self.owes_end = true;
+                self.owed.end = true;
                 self.report(io);
             }
             ConnectionState::Closed => self.end(EndReason::Local, io),
@@ -160,10 +171,10 @@ impl Connection {
 
     /// Ends the connection. The row and the descriptor are freed after the batch.
     pub(crate) fn end(&mut self, reason: EndReason, io: &mut Io) {
-        if self.dead {
+        if self.listed.dead {
             return;
         }
-        self.dead = true;
+        self.listed.dead = true;
         self.state = ConnectionState::Closed;
         self.reason = reason;
         self.deadline = None;
@@ -171,18 +182,24 @@ impl Connection {
         io.dead.push(self.key);
     }
 
+    /// The host is to be told that the kernel has taken what it asked about.
+    pub(crate) fn owe_drained(&mut self, io: &mut Io) {
+        self.owed.drained = true;
+        self.report(io);
+    }
+
     /// Tells the host what it is owed, as far as there is room. Whether all was told.
     pub(crate) fn report(&mut self, io: &mut Io) -> bool {
-        let (id, sent) = (id_of(self.key), self.sent);
-        if self.owes_end && io.has_room(0) {
-            self.owes_end = false;
+        let (id, sent) = (self.key.id(), self.sent);
+        if self.owed.end && io.has_room(0) {
+            self.owed.end = false;
             io.post(&Event::End { id, sent });
         }
-        if self.owes_drained && io.has_room(0) {
-            self.owes_drained = false;
+        if self.owed.drained && io.has_room(0) {
+            self.owed.drained = false;
             io.post(&Event::Drained { id, sent });
         }
-        let told = !self.owes_end && !self.owes_drained;
+        let told = !self.owed.end && !self.owed.drained;
         if !told && self.state != ConnectionState::Closed {
             io.owing.push(self.key);
         }
@@ -194,7 +211,7 @@ impl Connection {
         let told = self.report(io) && io.has_room(0);
         if told {
             io.post(&Event::Closed {
-                id: id_of(self.key),
+                id: self.key.id(),
                 reason: self.reason,
                 sent: self.sent,
             });

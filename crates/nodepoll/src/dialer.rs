@@ -1,8 +1,9 @@
 use std::io;
 
 use crate::address::Address;
-use crate::driver::{Io, Key};
 use crate::error::{SystemError, errno_of};
+use crate::io::Io;
+use crate::key::Key;
 use crate::options::{DialOptions, Endpoint};
 use crate::sys::socket::Socket;
 
@@ -40,7 +41,7 @@ impl Dialing {
     }
 
     pub(crate) fn register(&mut self, io: &Io, key: Key) -> io::Result<()> {
-        let token = io.token(key);
+        let token = key.token();
         self.socket.register(&io.registry, token)
     }
 

@@ -4,37 +4,24 @@ use std::time::{Duration, Instant};
 
 use linkbuf::Arena;
 use mio::event::Event as KernelEvent;
-use mio::{Events, Registry, Token};
+use mio::{Events, Registry};
 use rustc_hash::FxHashMap;
-use slotmap::{Key as _, KeyData, SlotMap, new_key_type};
+use slotmap::SlotMap;
 
 use crate::address::Address;
+use crate::command::Command;
 use crate::connection::Connection;
-use crate::counters::Counters;
 use crate::dialer::{Connecting, Dialing, canceled};
 use crate::error::errno_of;
-use crate::events::EventSink;
+use crate::event::{EndReason, Event};
+use crate::io::Io;
+use crate::key::{Key, WAKER};
 use crate::limits::EVENTS_RESERVED;
 use crate::listener::{Accepting, Listener};
 use crate::mailbox::Parcel;
-use crate::read::ReadMemory;
-use crate::record::{Command, ConnectionId, EndReason, Event};
+use crate::record::ConnectionId;
 use crate::seam::Seam;
 use crate::sys::socket::Socket;
-use crate::timer::Timers;
-
-new_key_type! {
-    /// A row of the driver's table and its generation. As a number it is the kernel's token.
-    pub(crate) struct Key;
-}
-
-const _: () = assert!(
-    usize::BITS >= 64,
-    "a kernel token carries a row and its generation"
-);
-
-/// The waker's token. No row has it: the table refuses to grow so far.
-pub(crate) const WAKER: Token = Token(usize::MAX);
 
 /// The whole state of one poller: its table of sockets and what is under way in it.
 ///
@@ -61,44 +48,6 @@ enum Entry {
     Listener(Box<Listener>),
 }
 
-/// What the operations on one socket need of the rest of the driver.
-pub(crate) struct Io {
-    pub(crate) seam: Arc<Seam>,
-    pub(crate) registry: Registry,
-    pub(crate) memory: ReadMemory,
-    pub(crate) timers: Timers,
-    pub(crate) counters: Counters,
-    pub(crate) now: Instant,
-    /// Connections with output that was flushed in this batch.
-    pub(crate) dirty: Vec<Key>,
-    /// Rows to be freed after this batch.
-    pub(crate) dead: Vec<Key>,
-    /// Connections with events that found no room.
-    pub(crate) owing: Vec<Key>,
-    /// Where discarded input goes. Empty until it is needed.
-    pub(crate) discard: Vec<u8>,
-    events: EventSink,
-    /// Sockets to be read or accepted from although no edge will tell.
-    ready: VecDeque<Key>,
-    /// Sockets to be read once the event ring has room.
-    stalled: Vec<Key>,
-    /// Sockets to be read once the arena has memory.
-    starved: Vec<Key>,
-}
-
-pub(crate) fn id_of(key: Key) -> ConnectionId {
-    let bits = key.data().as_ffi();
-    let half = |shift: u32| u32::try_from(bits >> shift & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-    ConnectionId {
-        slot: half(0),
-        generation: half(32),
-    }
-}
-
-fn key_of(id: ConnectionId) -> Key {
-    KeyData::from_ffi(u64::from(id.generation) << 32 | u64::from(id.slot)).into()
-}
-
 impl Driver {
     pub(crate) fn new(
         seam: Arc<Seam>,
@@ -114,22 +63,7 @@ impl Driver {
             lanes,
             next_lane: 0,
             parked_until: None,
-            io: Io {
-                seam,
-                registry,
-                memory: ReadMemory::new(arena),
-                timers: Timers::default(),
-                counters: Counters::default(),
-                now: Instant::now(),
-                dirty: Vec::new(),
-                dead: Vec::new(),
-                owing: Vec::new(),
-                discard: Vec::new(),
-                events: EventSink::default(),
-                ready: VecDeque::new(),
-                stalled: Vec::new(),
-                starved: Vec::new(),
-            },
+            io: Io::new(seam, registry, arena),
         }
     }
 
@@ -230,7 +164,7 @@ impl Driver {
             return;
         }
         let io = &mut self.io;
-        let key = Key::from(KeyData::from_ffi(event.token().0 as u64));
+        let key = Key::of_token(event.token());
         match self.entries.get_mut(key) {
             None => io.counters.stale_events += 1,
             Some(Entry::Connection(connection)) => on_connection_event(connection, event, io),
@@ -247,7 +181,7 @@ impl Driver {
             };
             match self.entries.get_mut(key) {
                 Some(Entry::Connection(connection)) => {
-                    connection.queued = false;
+                    connection.listed.queued = false;
                     connection.receive(&mut self.io);
                 }
                 Some(Entry::Listener(listener)) => {
@@ -392,13 +326,13 @@ impl Driver {
         let mut registered = Ok(());
         let key = self.entries.insert_with_key(|key| {
             let mut connection = Connection::new(key, socket);
-            registered = connection.socket.register(&io.registry, io.token(key));
+            registered = connection.socket.register(&io.registry, key.token());
             Entry::Connection(connection)
         });
         if registered.is_err() {
             self.entries.remove(key);
         }
-        registered.map(|()| id_of(key))
+        registered.map(|()| key.id())
     }
 
     fn progress_dial(&mut self, key: Key) {
@@ -431,7 +365,7 @@ impl Driver {
         self.io.queue(&mut connection);
         *entry = Entry::Connection(connection);
         self.dials.remove(&dialing.number);
-        let (id, dial) = (id_of(key), dialing.number);
+        let (id, dial) = (key.id(), dialing.number);
         self.io.post(&Event::Connected {
             id,
             dial,
@@ -466,7 +400,7 @@ impl Driver {
                 let Some(segment) = io.memory.arena().take_leased(segment) else {
                     return;
                 };
-                let taken = match self.entries.get_mut(key_of(id)) {
+                let taken = match self.entries.get_mut(Key::of_id(id)) {
                     Some(Entry::Connection(connection)) => connection.write(segment, io),
                     _ => false,
                 };
@@ -488,7 +422,7 @@ impl Driver {
     }
 
     fn on_connection(&mut self, id: ConnectionId, act: impl FnOnce(&mut Connection, &mut Io)) {
-        match self.entries.get_mut(key_of(id)) {
+        match self.entries.get_mut(Key::of_id(id)) {
             Some(Entry::Connection(connection)) => act(connection, &mut self.io),
             _ => self.io.counters.stale_commands += 1,
         }
@@ -582,58 +516,5 @@ fn on_connection_event(connection: &mut Connection, event: &KernelEvent, io: &mu
     }
     if event.is_error() && !connection.state.delivers_input() {
         connection.end_on_error(io);
-    }
-}
-
-impl Io {
-    pub(crate) fn token(&self, key: Key) -> Token {
-        Token(usize::try_from(key.data().as_ffi()).expect("a word has 64 bits, see above"))
-    }
-
-    /// Whether the event ring has room for one event beside `reserved` ones.
-    pub(crate) fn has_room(&mut self, reserved: u32) -> bool {
-        self.events.room(&self.seam.events) > reserved + 1
-    }
-
-    pub(crate) fn post(&mut self, event: &Event) {
-        self.counters.events += 1;
-        self.events.post(&self.seam.events, event);
-    }
-
-    /// Reads from the connection again in the next turn, without an edge.
-    pub(crate) fn queue(&mut self, connection: &mut Connection) {
-        if !connection.queued {
-            connection.queued = true;
-            self.ready.push_back(connection.key);
-        }
-    }
-
-    /// Reads from the connection again when the event ring has room.
-    pub(crate) fn stall(&mut self, connection: &mut Connection) {
-        if !connection.queued {
-            connection.queued = true;
-            self.stall_key(connection.key);
-        }
-    }
-
-    /// Reads from the connection again when the arena has memory.
-    pub(crate) fn starve(&mut self, connection: &mut Connection) {
-        if !connection.queued {
-            connection.queued = true;
-            self.counters.pauses_for_memory += 1;
-            self.starved.push(connection.key);
-        }
-    }
-
-    fn stall_key(&mut self, key: Key) {
-        self.counters.pauses_for_events += 1;
-        self.stalled.push(key);
-    }
-
-    fn queue_listener(&mut self, listener: &mut Listener, key: Key) {
-        if !listener.queued {
-            listener.queued = true;
-            self.ready.push_back(key);
-        }
     }
 }

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use mio::Events;
 
+use crate::command::Command;
 use crate::driver::Driver;
 use crate::limits::DIRECT_COMMANDS;
-use crate::record::{
-    self, Command, LANE_COMMAND_HEAD, LANE_COMMAND_TAIL, LANE_EVENT_HEAD, LANE_EVENT_TAIL,
-};
+use crate::record::{self, LANE_COMMAND_HEAD, LANE_COMMAND_TAIL, LANE_EVENT_HEAD, LANE_EVENT_TAIL};
 use crate::seam::Seam;
 
 /// One poller's driver behind its lock, and all that can be done without the lock.
@@ -23,6 +22,14 @@ pub(crate) struct Lane {
     driver: Mutex<Option<Driver>>,
 }
 
+/// What a poller does after a turn.
+pub(crate) enum Turn {
+    /// Sleep, for so long at most.
+    Sleep(Option<Duration>),
+    /// The driver has failed: end.
+    Failed,
+}
+
 impl Lane {
     pub(crate) fn new(seam: Arc<Seam>, driver: Driver) -> Self {
         Self {
@@ -31,18 +38,19 @@ impl Lane {
         }
     }
 
-    /// A turn of the poller thread. The time it may sleep then; `None` if the driver has failed.
-    pub(crate) fn turn(&self, events: &Events) -> Option<Option<Duration>> {
+    /// A turn of the poller thread.
+    pub(crate) fn turn(&self, events: &Events) -> Turn {
         // Waits at most for a few sends of the host, never for JavaScript.
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         let sleep = self.guarded(&mut driver, |driver| {
             driver.turn(events);
             driver.park()
         });
-        if sleep.is_none() {
-            self.seam.wake_host();
+        if let Some(time) = sleep {
+            return Turn::Sleep(time);
         }
-        sleep
+        self.seam.wake_host();
+        Turn::Failed
     }
 
     /// The host's half of an exchange with this lane: takes note of the events it has read, and

@@ -13,13 +13,17 @@
 
 mod address;
 mod bell;
+mod command;
 mod connection;
 mod connection_state;
 mod counters;
 mod dialer;
 mod driver;
 mod error;
-mod events;
+mod event;
+mod event_sink;
+mod io;
+mod key;
 mod lane;
 pub mod limits;
 mod listener;
@@ -39,12 +43,14 @@ mod write;
 
 pub use address::Address;
 pub use bell::{Bell, Host};
+pub use command::Command;
 pub use connection_state::ConnectionState;
 pub use counters::Counters;
 pub use error::{StartError, SystemError};
+pub use event::{EndReason, Event};
 pub use options::{DialOptions, Endpoint, ListenOptions, RuntimeOptions};
 pub use parking::Parking;
-pub use record::{Command, Event};
+pub use record::ConnectionId;
 pub use ring::{Ring, Words};
 pub use runtime::{Runtime, SeamMemory};
 pub use rust_host::RustHost;

@@ -2,11 +2,12 @@ use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use crate::address::Address;
-use crate::driver::{Io, Key};
 use crate::error::{SystemError, errno_of};
+use crate::event::Event;
+use crate::io::Io;
+use crate::key::Key;
 use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY, EVENTS_RESERVED};
 use crate::options::{Endpoint, ListenOptions};
-use crate::record::Event;
 use crate::sys::socket::{ListeningSocket, Socket};
 
 /// A listening socket in the driver's table.
@@ -23,11 +24,21 @@ pub(crate) struct Listener {
     owed_error: Option<i32>,
     /// When to try again.
     pub(crate) retry_at: Option<Instant>,
-    /// Somebody serves the connections. Until then they wait in the kernel's queue.
-    accepting: bool,
-    /// It is to be closed as soon as nobody waits in the kernel's queue.
-    closing: bool,
+    phase: Phase,
     pub(crate) queued: bool,
+}
+
+/// Where a listener is in its life.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nobody serves it yet: connections wait in the kernel's queue.
+    Waiting,
+    /// Connections are accepted.
+    Accepting,
+    /// Connections are accepted until the kernel's queue is empty.
+    Draining,
+    /// It is to be closed.
+    Closing,
 }
 
 /// What a round of accepting has come to.
@@ -66,24 +77,28 @@ impl Listener {
             exhausted: false,
             owed_error: None,
             retry_at: None,
-            accepting: false,
-            closing: false,
+            phase: Phase::Waiting,
             queued: false,
         })
     }
 
     /// Begins to accept.
     pub(crate) fn begin(&mut self) {
-        self.accepting = true;
+        if self.phase == Phase::Waiting {
+            self.phase = Phase::Accepting;
+        }
     }
 
     /// Begins to close. Connections that the kernel has accepted are taken first.
     pub(crate) fn close(&mut self) {
-        self.closing = true;
+        self.phase = match self.phase {
+            Phase::Accepting | Phase::Draining => Phase::Draining,
+            Phase::Waiting | Phase::Closing => Phase::Closing,
+        };
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing
+        matches!(self.phase, Phase::Draining | Phase::Closing)
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -91,7 +106,7 @@ impl Listener {
     }
 
     pub(crate) fn register(&mut self, io: &Io, key: Key) -> io::Result<()> {
-        self.socket.register(&io.registry, io.token(key))
+        self.socket.register(&io.registry, key.token())
     }
 
     pub(crate) fn retire(&mut self, io: &Io) {
@@ -104,7 +119,7 @@ impl Listener {
         io: &mut Io,
         batch: &mut Vec<(Socket, Address, Address)>,
     ) -> Accepting {
-        if !self.accepting {
+        if matches!(self.phase, Phase::Waiting | Phase::Closing) {
             return Accepting::Empty;
         }
         for _ in 0..ACCEPT_BATCH {

@@ -4,7 +4,7 @@ use std::thread::{Builder, JoinHandle};
 
 use mio::{Events, Poll};
 
-use crate::lane::Lane;
+use crate::lane::{Lane, Turn};
 use crate::limits::KERNEL_EVENTS;
 
 /// Starts the thread that turns a lane's driver until the runtime stops.
@@ -17,7 +17,7 @@ pub(crate) fn start(lane: Arc<Lane>, poll: Poll, index: usize) -> io::Result<Joi
 fn run(lane: &Lane, mut poll: Poll) {
     let mut events = Events::with_capacity(KERNEL_EVENTS);
     while !lane.seam.is_stopping() {
-        let Some(sleep) = lane.turn(&events) else {
+        let Turn::Sleep(sleep) = lane.turn(&events) else {
             return;
         };
         // A signal may interrupt the wait; then there are just no events.

@@ -3,13 +3,14 @@ use std::io::ErrorKind;
 use linkbuf::{Arena, Node};
 
 use crate::connection::Connection;
-use crate::driver::{Io, id_of};
 use crate::error::errno_of;
+use crate::event::{EndReason, Event};
+use crate::io::Io;
 use crate::limits::{
     DISCARD_BYTES, EVENTS_RESERVED, LINGER_BYTES, MEMORY_LOW_BYTES, READ_BYTES_PER_TURN,
     READ_NODE_BYTES, READ_ROOM_MIN,
 };
-use crate::record::{EndReason, Event, SYSCALL_READ};
+use crate::record::SYSCALL_READ;
 use crate::sys::SHORT_READ_EMPTIES;
 
 /// Where a driver receives into: one node for all its connections, front to back, so that small
@@ -79,7 +80,7 @@ impl Connection {
                 Ok(count) => {
                     let segment = node.commit(count).into_lease();
                     io.counters.bytes_read += count as u64;
-                    let id = id_of(self.key);
+                    let id = self.key.id();
                     io.post(&Event::Data {
                         id,
                         segment,

@@ -3,8 +3,6 @@
 //! `lib/native/record.ts` says the same in the same order; [`LAYOUT`] lets a test compare the two.
 //! The words of a record that its kind does not name are undefined.
 
-use std::num::Wrapping;
-
 use linkbuf::SegmentId;
 
 use crate::address::{ADDRESS_WORDS, Address};
@@ -143,160 +141,73 @@ pub struct ConnectionId {
     pub generation: u32,
 }
 
-/// Why a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// The host asked for it.
-    Local,
-    /// Both sides have sent FIN, or the peer has and nothing was left to do.
-    Peer,
-    /// A system call failed.
-    Error {
-        /// The error number of the operating system.
-        errno: i32,
-        /// [`SYSCALL_READ`] or [`SYSCALL_WRITE`].
-        syscall: i32,
-    },
-    /// The output of a graceful close could not be sent in time.
-    Timeout,
-}
-
-/// What a driver tells its host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the fields are documented at the words of the same names"
-)]
-pub enum Event {
-    /// [`EVENT_ACCEPTED`]
-    Accepted {
-        id: ConnectionId,
-        listener: u32,
-        remote: Address,
-        local: Address,
-    },
-    /// [`EVENT_CONNECTED`]
-    Connected {
-        id: ConnectionId,
-        dial: u32,
-        remote: Address,
-        local: Address,
-    },
-    /// [`EVENT_DIAL_FAILED`]
-    DialFailed { dial: u32, errno: i32 },
-    /// [`EVENT_DATA`]
-    Data {
-        id: ConnectionId,
-        segment: SegmentId,
-        sent: u64,
-    },
-    /// [`EVENT_END`]
-    End { id: ConnectionId, sent: u64 },
-    /// [`EVENT_DRAINED`]
-    Drained { id: ConnectionId, sent: u64 },
-    /// [`EVENT_CLOSED`]
-    Closed {
-        id: ConnectionId,
-        reason: EndReason,
-        sent: u64,
-    },
-    /// [`EVENT_LISTENER_CLOSED`]
-    ListenerClosed { listener: u32, accepted: u32 },
-    /// [`EVENT_LISTENER_ERROR`]
-    ListenerError { listener: u32, errno: i32 },
-    /// [`EVENT_NEED_MEMORY`]
-    NeedMemory,
-    /// [`EVENT_FAILED`]
-    Failed,
-}
-
-/// What a host tells a driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the fields are documented at the words of the same names"
-)]
-pub enum Command {
-    /// [`COMMAND_WRITE`]
-    Write {
-        id: ConnectionId,
-        segment: SegmentId,
-    },
-    /// [`COMMAND_CLOSE`]
-    Close { id: ConnectionId },
-    /// [`COMMAND_DESTROY`]
-    Destroy { id: ConnectionId },
-    /// [`COMMAND_ACKNOWLEDGE`]
-    Acknowledge { id: ConnectionId },
-    /// [`COMMAND_ACCEPT`]
-    Accept { listener: u32 },
-    /// [`COMMAND_CLOSE_LISTENER`]
-    CloseListener { listener: u32 },
-    /// [`COMMAND_CANCEL_DIAL`]
-    CancelDial { dial: u32 },
-    /// [`COMMAND_FAULT`]
-    Fault,
-}
-
 /// A record under construction or inspection, by the names of its words.
-struct Fields(Record);
+pub(crate) struct Fields(Record);
 
 impl Fields {
-    fn new(kind: i32) -> Self {
+    pub(crate) fn of(record: Record) -> Self {
+        Self(record)
+    }
+
+    pub(crate) fn new(kind: i32) -> Self {
         Self([0; RECORD_WORDS]).with(KIND, kind)
     }
 
-    fn with(mut self, word: i32, value: i32) -> Self {
+    pub(crate) fn with(mut self, word: i32, value: i32) -> Self {
         self.0[index(word)] = value;
         self
     }
 
-    fn with_unsigned(self, word: i32, value: u32) -> Self {
+    pub(crate) fn with_unsigned(self, word: i32, value: u32) -> Self {
         self.with(word, value.cast_signed())
     }
 
-    fn with_id(self, id: ConnectionId) -> Self {
+    pub(crate) fn with_id(self, id: ConnectionId) -> Self {
         self.with_unsigned(SLOT, id.slot)
             .with_unsigned(GENERATION, id.generation)
     }
 
-    fn with_sent(self, sent: u64) -> Self {
+    pub(crate) fn with_sent(self, sent: u64) -> Self {
         // The lower half is what the host needs: it adds differences.
-        let low = Wrapping(sent).0 & u64::from(u32::MAX);
+        let low = sent & u64::from(u32::MAX);
         self.with_unsigned(SENT, u32::try_from(low).unwrap_or(u32::MAX))
     }
 
-    fn with_segment(self, segment: SegmentId) -> Self {
+    pub(crate) fn with_segment(self, segment: SegmentId) -> Self {
         self.with_unsigned(NODE, segment.node)
             .with_unsigned(OFFSET, segment.offset)
             .with_unsigned(LENGTH, segment.len)
     }
 
-    fn with_address(mut self, word: i32, address: Address) -> Self {
+    pub(crate) fn with_address(mut self, word: i32, address: Address) -> Self {
         self.0[index(word)..][..ADDRESS_WORDS].copy_from_slice(&address.to_words());
         self
     }
 
-    fn get(&self, word: i32) -> i32 {
+    pub(crate) fn into_record(self) -> Record {
+        self.0
+    }
+
+    pub(crate) fn get(&self, word: i32) -> i32 {
         self.0[index(word)]
     }
 
-    fn unsigned(&self, word: i32) -> u32 {
+    pub(crate) fn unsigned(&self, word: i32) -> u32 {
         self.get(word).cast_unsigned()
     }
 
-    fn id(&self) -> ConnectionId {
+    pub(crate) fn id(&self) -> ConnectionId {
         ConnectionId {
             slot: self.unsigned(SLOT),
             generation: self.unsigned(GENERATION),
         }
     }
 
-    fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         u64::from(self.unsigned(SENT))
     }
 
-    fn segment(&self) -> SegmentId {
+    pub(crate) fn segment(&self) -> SegmentId {
         SegmentId {
             node: self.unsigned(NODE),
             offset: self.unsigned(OFFSET),
@@ -304,308 +215,11 @@ impl Fields {
         }
     }
 
-    fn address(&self, word: i32) -> Address {
+    pub(crate) fn address(&self, word: i32) -> Address {
         Address::from_words(&self.0[index(word)..][..ADDRESS_WORDS])
     }
 }
 
-const fn index(word: i32) -> usize {
+pub(crate) const fn index(word: i32) -> usize {
     word.cast_unsigned() as usize
-}
-
-impl Event {
-    /// The record that says this.
-    #[must_use]
-    pub fn encode(&self) -> Record {
-        let opened = |kind, id, word, number, remote, local| {
-            Fields::new(kind)
-                .with_id(id)
-                .with_unsigned(word, number)
-                .with_address(REMOTE, remote)
-                .with_address(LOCAL, local)
-        };
-        let fields = match *self {
-            Self::Accepted {
-                id,
-                listener,
-                remote,
-                local,
-            } => opened(EVENT_ACCEPTED, id, LISTENER, listener, remote, local),
-            Self::Connected {
-                id,
-                dial,
-                remote,
-                local,
-            } => opened(EVENT_CONNECTED, id, DIAL, dial, remote, local),
-            Self::DialFailed { dial, errno } => Fields::new(EVENT_DIAL_FAILED)
-                .with_unsigned(DIAL, dial)
-                .with(ERRNO, errno),
-            Self::Data { id, segment, sent } => Fields::new(EVENT_DATA)
-                .with_id(id)
-                .with_segment(segment)
-                .with_sent(sent),
-            Self::End { id, sent } => Fields::new(EVENT_END).with_id(id).with_sent(sent),
-            Self::Drained { id, sent } => Fields::new(EVENT_DRAINED).with_id(id).with_sent(sent),
-            Self::Closed { id, reason, sent } => {
-                let (reason, errno, syscall) = reason.to_words();
-                Fields::new(EVENT_CLOSED)
-                    .with_id(id)
-                    .with(REASON, reason)
-                    .with(ERRNO, errno)
-                    .with(SYSCALL, syscall)
-                    .with_sent(sent)
-            }
-            Self::ListenerClosed { listener, accepted } => Fields::new(EVENT_LISTENER_CLOSED)
-                .with_unsigned(LISTENER, listener)
-                .with_unsigned(ACCEPTED, accepted),
-            Self::ListenerError { listener, errno } => Fields::new(EVENT_LISTENER_ERROR)
-                .with_unsigned(LISTENER, listener)
-                .with(ERRNO, errno),
-            Self::NeedMemory => Fields::new(EVENT_NEED_MEMORY),
-            Self::Failed => Fields::new(EVENT_FAILED),
-        };
-        fields.0
-    }
-
-    /// What a record says. `None` for a kind that is none. Of `sent` the upper half is lost.
-    #[must_use]
-    pub fn decode(record: Record) -> Option<Self> {
-        let fields = Fields(record);
-        let id = fields.id();
-        Some(match fields.get(KIND) {
-            EVENT_ACCEPTED => Self::Accepted {
-                id,
-                listener: fields.unsigned(LISTENER),
-                remote: fields.address(REMOTE),
-                local: fields.address(LOCAL),
-            },
-            EVENT_CONNECTED => Self::Connected {
-                id,
-                dial: fields.unsigned(DIAL),
-                remote: fields.address(REMOTE),
-                local: fields.address(LOCAL),
-            },
-            EVENT_DIAL_FAILED => Self::DialFailed {
-                dial: fields.unsigned(DIAL),
-                errno: fields.get(ERRNO),
-            },
-            EVENT_DATA => Self::Data {
-                id,
-                segment: fields.segment(),
-                sent: fields.sent(),
-            },
-            EVENT_END => Self::End {
-                id,
-                sent: fields.sent(),
-            },
-            EVENT_DRAINED => Self::Drained {
-                id,
-                sent: fields.sent(),
-            },
-            EVENT_CLOSED => Self::Closed {
-                id,
-                reason: EndReason::from_words(
-                    fields.get(REASON),
-                    fields.get(ERRNO),
-                    fields.get(SYSCALL),
-                ),
-                sent: fields.sent(),
-            },
-            EVENT_LISTENER_CLOSED => Self::ListenerClosed {
-                listener: fields.unsigned(LISTENER),
-                accepted: fields.unsigned(ACCEPTED),
-            },
-            EVENT_LISTENER_ERROR => Self::ListenerError {
-                listener: fields.unsigned(LISTENER),
-                errno: fields.get(ERRNO),
-            },
-            EVENT_NEED_MEMORY => Self::NeedMemory,
-            EVENT_FAILED => Self::Failed,
-            _ => return None,
-        })
-    }
-}
-
-impl EndReason {
-    fn to_words(self) -> (i32, i32, i32) {
-        match self {
-            Self::Local => (REASON_LOCAL, 0, SYSCALL_NONE),
-            Self::Peer => (REASON_PEER, 0, SYSCALL_NONE),
-            Self::Error { errno, syscall } => (REASON_ERROR, errno, syscall),
-            Self::Timeout => (REASON_TIMEOUT, 0, SYSCALL_NONE),
-        }
-    }
-
-    fn from_words(reason: i32, errno: i32, syscall: i32) -> Self {
-        match reason {
-            REASON_PEER => Self::Peer,
-            REASON_ERROR => Self::Error { errno, syscall },
-            REASON_TIMEOUT => Self::Timeout,
-            _ => Self::Local,
-        }
-    }
-}
-
-impl Command {
-    /// The record that says this.
-    #[must_use]
-    pub fn encode(&self) -> Record {
-        let fields = match *self {
-            Self::Write { id, segment } => {
-                Fields::new(COMMAND_WRITE).with_id(id).with_segment(segment)
-            }
-            Self::Close { id } => Fields::new(COMMAND_CLOSE).with_id(id),
-            Self::Destroy { id } => Fields::new(COMMAND_DESTROY).with_id(id),
-            Self::Acknowledge { id } => Fields::new(COMMAND_ACKNOWLEDGE).with_id(id),
-            Self::Accept { listener } => {
-                Fields::new(COMMAND_ACCEPT).with_unsigned(LISTENER, listener)
-            }
-            Self::CloseListener { listener } => {
-                Fields::new(COMMAND_CLOSE_LISTENER).with_unsigned(LISTENER, listener)
-            }
-            Self::CancelDial { dial } => Fields::new(COMMAND_CANCEL_DIAL).with_unsigned(DIAL, dial),
-            Self::Fault => Fields::new(COMMAND_FAULT),
-        };
-        fields.0
-    }
-
-    /// What a record says. `None` for a kind that is none.
-    #[must_use]
-    pub fn decode(record: Record) -> Option<Self> {
-        let fields = Fields(record);
-        let id = fields.id();
-        Some(match fields.get(KIND) {
-            COMMAND_WRITE => Self::Write {
-                id,
-                segment: fields.segment(),
-            },
-            COMMAND_CLOSE => Self::Close { id },
-            COMMAND_DESTROY => Self::Destroy { id },
-            COMMAND_ACKNOWLEDGE => Self::Acknowledge { id },
-            COMMAND_ACCEPT => Self::Accept {
-                listener: fields.unsigned(LISTENER),
-            },
-            COMMAND_CLOSE_LISTENER => Self::CloseListener {
-                listener: fields.unsigned(LISTENER),
-            },
-            COMMAND_CANCEL_DIAL => Self::CancelDial {
-                dial: fields.unsigned(DIAL),
-            },
-            COMMAND_FAULT => Self::Fault,
-            _ => return None,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EXTREMES: [u32; 4] = [0, i32::MAX as u32, 1 << 31, u32::MAX];
-
-    fn events(n: u32, errno: i32) -> Vec<Event> {
-        let id = ConnectionId {
-            slot: n,
-            generation: n,
-        };
-        let segment = SegmentId {
-            node: n,
-            offset: n,
-            len: n,
-        };
-        let address = Address::Inet("[ffff::ffff]:65535".parse().unwrap());
-        let sent = u64::from(n);
-        vec![
-            Event::Accepted {
-                id,
-                listener: n,
-                remote: address,
-                local: Address::Unix,
-            },
-            Event::Connected {
-                id,
-                dial: n,
-                remote: Address::Unix,
-                local: address,
-            },
-            Event::DialFailed { dial: n, errno },
-            Event::Data { id, segment, sent },
-            Event::End { id, sent },
-            Event::Drained { id, sent },
-            Event::Closed {
-                id,
-                reason: EndReason::Local,
-                sent,
-            },
-            Event::Closed {
-                id,
-                reason: EndReason::Peer,
-                sent,
-            },
-            Event::Closed {
-                id,
-                reason: EndReason::Error {
-                    errno,
-                    syscall: SYSCALL_WRITE,
-                },
-                sent,
-            },
-            Event::Closed {
-                id,
-                reason: EndReason::Timeout,
-                sent,
-            },
-            Event::ListenerClosed {
-                listener: n,
-                accepted: n,
-            },
-            Event::ListenerError { listener: n, errno },
-            Event::NeedMemory,
-            Event::Failed,
-        ]
-    }
-
-    #[test]
-    fn h69_every_field_of_an_event_survives_at_the_extremes() {
-        for n in EXTREMES {
-            for errno in [0, 104, -104, i32::MIN, i32::MAX] {
-                for event in events(n, errno) {
-                    assert_eq!(Event::decode(event.encode()), Some(event));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn h69_every_field_of_a_command_survives_at_the_extremes() {
-        for n in EXTREMES {
-            let id = ConnectionId {
-                slot: n,
-                generation: n,
-            };
-            let segment = SegmentId {
-                node: n,
-                offset: n,
-                len: n,
-            };
-            for command in [
-                Command::Write { id, segment },
-                Command::Acknowledge { id },
-                Command::Accept { listener: n },
-                Command::Close { id },
-                Command::Destroy { id },
-                Command::CloseListener { listener: n },
-                Command::CancelDial { dial: n },
-                Command::Fault,
-            ] {
-                assert_eq!(Command::decode(command.encode()), Some(command));
-            }
-        }
-    }
-
-    #[test]
-    fn an_unknown_kind_is_nothing() {
-        assert_eq!(Event::decode([99; RECORD_WORDS]), None);
-        assert_eq!(Command::decode([-1; RECORD_WORDS]), None);
-    }
 }

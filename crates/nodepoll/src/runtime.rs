@@ -10,8 +10,9 @@ use crate::address::Address;
 use crate::bell::{Bell, Host};
 use crate::counters::Counters;
 use crate::dialer::Dialing;
-use crate::driver::{Driver, WAKER};
+use crate::driver::Driver;
 use crate::error::{StartError, SystemError};
+use crate::key::WAKER;
 use crate::lane::Lane;
 use crate::limits::{LEASE_CHANGES, POLLERS_MAX, RING_RECORDS_MIN};
 use crate::listener::Listener;
@@ -77,6 +78,9 @@ impl Runtime {
     ///
     /// # Errors
     /// If the system refuses a descriptor or a thread. Nothing is left behind then.
+    ///
+    /// # Panics
+    /// If the rings of `memory` are not a power of two of records, or too few.
     pub fn start(
         memory: SeamMemory,
         arena: Arena,
@@ -270,10 +274,10 @@ impl Runtime {
 
     fn change_leases(&self) {
         let count = self.control.range(index(CONTROL_LEASE_CHANGES), 1);
-        let pairs = count[0]
-            .swap(0, Ordering::Relaxed)
-            .clamp(0, LEASE_CHANGES as i32);
-        let words = self.lease_changes.range(0, 2 * index(pairs));
+        let pairs = count[0].swap(0, Ordering::Relaxed).max(0);
+        let words = self
+            .lease_changes
+            .range(0, 2 * index(pairs).min(LEASE_CHANGES));
         for pair in words.chunks_exact(2) {
             let node = pair[0].load(Ordering::Relaxed).cast_unsigned();
             let change = pair[1].load(Ordering::Relaxed);

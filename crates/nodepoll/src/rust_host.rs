@@ -5,9 +5,11 @@ use std::time::Duration;
 use linkbuf::{Arena, CHUNK_BYTES, Chunk, SegmentId};
 
 use crate::bell::Host;
+use crate::command::Command;
 use crate::error::{StartError, SystemError};
+use crate::event::Event;
 use crate::options::{DialOptions, ListenOptions, RuntimeOptions};
-use crate::record::{Command, Event, LANE_COMMAND_TAIL, LANE_EVENT_HEAD};
+use crate::record::{LANE_COMMAND_TAIL, LANE_EVENT_HEAD};
 use crate::runtime::{Runtime, SeamMemory};
 
 /// A host in Rust: what the JavaScript side does in Node, for programs and tests without it.
@@ -107,6 +109,9 @@ impl RustHost {
 
     /// Hands over the commands, and calls `on_event` for all events that have come since the last
     /// time. A wish for memory is granted here. How many events there were.
+    ///
+    /// # Panics
+    /// If a driver has posted what is no event.
     pub fn exchange(&mut self, mut on_event: impl FnMut(&mut Self, usize, Event)) -> usize {
         self.store_cursors();
         self.runtime.exchange();

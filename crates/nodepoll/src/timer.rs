@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use crate::driver::Key;
+use crate::key::Key;
 
 /// Deadlines of a driver, soonest first.
 ///

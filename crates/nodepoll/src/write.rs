@@ -3,10 +3,11 @@ use std::io::{ErrorKind, IoSlice};
 use linkbuf::Segment;
 
 use crate::connection::Connection;
-use crate::driver::Io;
 use crate::error::errno_of;
+use crate::event::EndReason;
+use crate::io::Io;
 use crate::limits::SEND_SLICES;
-use crate::record::{EndReason, SYSCALL_WRITE};
+use crate::record::SYSCALL_WRITE;
 
 impl Connection {
     /// Adds flushed output, to be sent with all the rest of the batch. Whether it was taken.
@@ -15,8 +16,8 @@ impl Connection {
             return false;
         }
         self.output.push(segment);
-        if !self.dirty {
-            self.dirty = true;
+        if !self.listed.dirty {
+            self.listed.dirty = true;
             io.dirty.push(self.key);
         }
         true
@@ -33,7 +34,7 @@ impl Connection {
     /// Sends until nothing is left or the kernel takes no more. Only `EAGAIN` proves the latter: a
     /// short write does not, and the edge that tells of room comes only after it.
     pub(crate) fn send(&mut self, io: &mut Io) {
-        self.dirty = false;
+        self.listed.dirty = false;
         while self.state.sends_output() && !self.output.is_empty() {
             let mut slices = [IoSlice::new(&[]); SEND_SLICES];
             let (count, _) = self.output.io_slices(&mut slices);
@@ -70,7 +71,6 @@ impl Connection {
             return;
         }
         self.acknowledge = (self.sent < last).then_some((last, last));
-        self.owes_drained = true;
-        self.report(io);
+        self.owe_drained(io);
     }
 }

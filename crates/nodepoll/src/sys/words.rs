@@ -28,7 +28,7 @@ impl Words {
     #[must_use]
     pub fn boxed(len: usize) -> Self {
         let mut owned: Box<[AtomicI32]> = (0..len).map(|_| AtomicI32::new(0)).collect();
-        let first = NonNull::new(owned.as_mut_ptr()).expect("a box has an address");
+        let first = NonNull::from(&mut *owned).cast();
         Self {
             first,
             len,

@@ -1,4 +1,4 @@
-use crate::record::Event;
+use crate::event::Event;
 use crate::ring::Ring;
 
 /// The driver's end of its event ring: what it has posted, and what it has published of that.

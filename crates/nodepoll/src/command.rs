@@ -1,0 +1,126 @@
+use linkbuf::SegmentId;
+
+use crate::record::{
+    COMMAND_ACCEPT, COMMAND_ACKNOWLEDGE, COMMAND_CANCEL_DIAL, COMMAND_CLOSE,
+    COMMAND_CLOSE_LISTENER, COMMAND_DESTROY, COMMAND_FAULT, COMMAND_WRITE, ConnectionId, DIAL,
+    Fields, KIND, LISTENER, Record,
+};
+
+/// What a host tells a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the fields are documented at the words of the same names"
+)]
+pub enum Command {
+    /// [`COMMAND_WRITE`](crate::record::COMMAND_WRITE)
+    Write {
+        id: ConnectionId,
+        segment: SegmentId,
+    },
+    /// [`COMMAND_CLOSE`](crate::record::COMMAND_CLOSE)
+    Close { id: ConnectionId },
+    /// [`COMMAND_DESTROY`](crate::record::COMMAND_DESTROY)
+    Destroy { id: ConnectionId },
+    /// [`COMMAND_ACKNOWLEDGE`](crate::record::COMMAND_ACKNOWLEDGE)
+    Acknowledge { id: ConnectionId },
+    /// [`COMMAND_ACCEPT`](crate::record::COMMAND_ACCEPT)
+    Accept { listener: u32 },
+    /// [`COMMAND_CLOSE_LISTENER`](crate::record::COMMAND_CLOSE_LISTENER)
+    CloseListener { listener: u32 },
+    /// [`COMMAND_CANCEL_DIAL`](crate::record::COMMAND_CANCEL_DIAL)
+    CancelDial { dial: u32 },
+    /// [`COMMAND_FAULT`](crate::record::COMMAND_FAULT)
+    Fault,
+}
+
+impl Command {
+    /// The record that says this.
+    #[must_use]
+    pub fn encode(&self) -> Record {
+        let fields = match *self {
+            Self::Write { id, segment } => {
+                Fields::new(COMMAND_WRITE).with_id(id).with_segment(segment)
+            }
+            Self::Close { id } => Fields::new(COMMAND_CLOSE).with_id(id),
+            Self::Destroy { id } => Fields::new(COMMAND_DESTROY).with_id(id),
+            Self::Acknowledge { id } => Fields::new(COMMAND_ACKNOWLEDGE).with_id(id),
+            Self::Accept { listener } => {
+                Fields::new(COMMAND_ACCEPT).with_unsigned(LISTENER, listener)
+            }
+            Self::CloseListener { listener } => {
+                Fields::new(COMMAND_CLOSE_LISTENER).with_unsigned(LISTENER, listener)
+            }
+            Self::CancelDial { dial } => Fields::new(COMMAND_CANCEL_DIAL).with_unsigned(DIAL, dial),
+            Self::Fault => Fields::new(COMMAND_FAULT),
+        };
+        fields.into_record()
+    }
+
+    /// What a record says. `None` for a kind that is none.
+    #[must_use]
+    pub fn decode(record: Record) -> Option<Self> {
+        let fields = Fields::of(record);
+        let id = fields.id();
+        Some(match fields.get(KIND) {
+            COMMAND_WRITE => Self::Write {
+                id,
+                segment: fields.segment(),
+            },
+            COMMAND_CLOSE => Self::Close { id },
+            COMMAND_DESTROY => Self::Destroy { id },
+            COMMAND_ACKNOWLEDGE => Self::Acknowledge { id },
+            COMMAND_ACCEPT => Self::Accept {
+                listener: fields.unsigned(LISTENER),
+            },
+            COMMAND_CLOSE_LISTENER => Self::CloseListener {
+                listener: fields.unsigned(LISTENER),
+            },
+            COMMAND_CANCEL_DIAL => Self::CancelDial {
+                dial: fields.unsigned(DIAL),
+            },
+            COMMAND_FAULT => Self::Fault,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::RECORD_WORDS;
+
+    const EXTREMES: [u32; 4] = [0, i32::MAX as u32, 1 << 31, u32::MAX];
+
+    #[test]
+    fn h69_every_field_of_a_command_survives_at_the_extremes() {
+        for n in EXTREMES {
+            let id = ConnectionId {
+                slot: n,
+                generation: n,
+            };
+            let segment = SegmentId {
+                node: n,
+                offset: n,
+                len: n,
+            };
+            for command in [
+                Command::Write { id, segment },
+                Command::Acknowledge { id },
+                Command::Accept { listener: n },
+                Command::Close { id },
+                Command::Destroy { id },
+                Command::CloseListener { listener: n },
+                Command::CancelDial { dial: n },
+                Command::Fault,
+            ] {
+                assert_eq!(Command::decode(command.encode()), Some(command));
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_is_nothing() {
+        assert_eq!(Command::decode([-1; RECORD_WORDS]), None);
+    }
+}

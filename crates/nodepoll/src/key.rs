@@ -1,0 +1,41 @@
+use mio::Token;
+use slotmap::{Key as _, KeyData, new_key_type};
+
+use crate::record::ConnectionId;
+
+/// The waker's token. No row has it: the table refuses to grow so far.
+pub(crate) const WAKER: Token = Token(usize::MAX);
+
+const _: () = assert!(
+    usize::BITS >= 64,
+    "a kernel token carries a row and its generation"
+);
+
+new_key_type! {
+    /// A row of the driver's table and its generation, which counts up each time the row changes
+    /// hands and wraps only after 2³¹ times. As a number it is the kernel's token.
+    pub(crate) struct Key;
+}
+
+impl Key {
+    pub(crate) fn of_token(token: Token) -> Self {
+        KeyData::from_ffi(token.0 as u64).into()
+    }
+
+    pub(crate) fn of_id(id: ConnectionId) -> Self {
+        KeyData::from_ffi(u64::from(id.generation) << 32 | u64::from(id.slot)).into()
+    }
+
+    pub(crate) fn token(self) -> Token {
+        Token(usize::try_from(self.data().as_ffi()).expect("a word has 64 bits, see above"))
+    }
+
+    pub(crate) fn id(self) -> ConnectionId {
+        let bits = self.data().as_ffi();
+        let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).expect("masked above");
+        ConnectionId {
+            slot: half(bits),
+            generation: half(bits >> 32),
+        }
+    }
+}
