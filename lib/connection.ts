@@ -1,30 +1,17 @@
-import { closedError, failure, laneFailedError, type NodepollError, systemError } from './errors.ts'
+import { closedError, failure } from './errors.ts'
 import type { Address } from './internal/address.ts'
+import { type CloseReason, isEndError } from './internal/close-reason.ts'
 import type { Dispatcher, Opened } from './internal/dispatcher.ts'
+import { Ending } from './internal/ending.ts'
 import { type Handlers, isThenable, reportError } from './internal/handlers.ts'
 import type { Lane } from './internal/lane.ts'
 import type { Segment } from './internal/segment.ts'
 import { checkFunction } from './internal/validate.ts'
+import { Waits } from './internal/waits.ts'
 import { LinkBuffer } from './link-buffer.ts'
-import {
-  COMMAND_CLOSE,
-  COMMAND_DESTROY,
-  REASON_ERROR,
-  REASON_PEER,
-  REASON_TIMEOUT,
-  SYSCALL_WRITE,
-} from './native/record.ts'
+import { COMMAND_CLOSE, COMMAND_DESTROY } from './native/record.ts'
 import { Reader } from './reader.ts'
 import { Writer } from './writer.ts'
-
-/**
- * Why a connection ended: `peer` means FIN; `error` means a reset, an error of the operating
- * system, what a handler threw or what `destroy()` was given. The first reason stays.
- */
-export interface CloseReason {
-  readonly by: 'local' | 'peer' | 'error' | 'timeout' | 'shutdown'
-  readonly error?: unknown
-}
 
 export type CloseCallback = (connection: Connection, reason: CloseReason) => void | Promise<void>
 
@@ -38,9 +25,6 @@ const CALLING_BACK = 32 // close callbacks are running
 const FINISHED = 64 // close callbacks have run
 const LEAVING = 128 // it is to be closed when it is idle
 
-/** Nodes that views of an ended connection may lead to, given back when nobody can use them. */
-const abandoned = new FinalizationRegistry<() => void>((release) => release())
-
 /**
  * One connection, accepted or dialled.
  *
@@ -51,8 +35,6 @@ const abandoned = new FinalizationRegistry<() => void>((release) => release())
 export class Connection {
   /** @internal */
   readonly _handlers: Handlers
-  /** @internal */
-  _isReading = false
   /** @internal */
   _reason: CloseReason | undefined
   readonly #dispatcher: Dispatcher
@@ -68,12 +50,8 @@ export class Connection {
   #writer: Writer | undefined
   #bytesRead = 0
   #bytesWritten = 0
-  #wanted = 0
-  #inputArrived: (() => void) | undefined
-  #drainProgressed: (() => void)[] | undefined
-  #closeCallbacks: CloseCallback[] | undefined
-  #closedPromise: Promise<CloseReason> | undefined
-  #resolveClosed: ((reason: CloseReason) => void) | undefined
+  #waits: Waits | undefined
+  #ending: Ending<CloseCallback> | undefined
 
   /** @internal */
   constructor(dispatcher: Dispatcher, handlers: Handlers, opened: Opened, local: Address) {
@@ -130,10 +108,8 @@ export class Connection {
 
   /** Settles when the connection has ended, whoever ended it. Never rejects. */
   get closed(): Promise<CloseReason> {
-    return (this.#closedPromise ??= new Promise((resolve) => {
-      if (this.#flags & ENDED) resolve(this._reason as CloseReason)
-      else this.#resolveClosed = resolve
-    }))
+    this.#ending ??= new Ending()
+    return this.#ending.closed(this._hasEnded ? this._reason : undefined)
   }
 
   /**
@@ -180,8 +156,8 @@ export class Connection {
     if (this.#flags & FINISHED) {
       queueMicrotask(() => void this._handlers.scope(() => this.#callBack(callback)))
     } else {
-      this.#closeCallbacks ??= []
-      this.#closeCallbacks.push(callback)
+      this.#ending ??= new Ending()
+      this.#ending.add(callback)
     }
     return this
   }
@@ -218,9 +194,13 @@ export class Connection {
     )
   }
 
+  /** The kernel has taken output; `sent` is the lower half of the driver's count. @internal */
+  _noteSent(sent: number): void {
+    this.#bytesWritten += (sent - (this.#bytesWritten >>> 0)) >>> 0
+  }
+
   /** Bytes have arrived, with a lease on them. @internal */
-  _received(node: number, offset: number, length: number, sent: number): void {
-    this.#noteSent(sent)
+  _received(node: number, offset: number, length: number): void {
     if (this.#flags & CLOSING) {
       this.#dispatcher.memory.release(node)
       return
@@ -229,37 +209,39 @@ export class Connection {
     input._receive(node, offset, length)
     this.#bytesRead += length
     this.#flags |= FRESH
-    if (this.#inputArrived !== undefined && input.length >= this.#wanted) this.#wakeReader()
+    if (this.#waits?.inputCame(input.length)) this.#dispatcher.yieldToContinuations()
     this.#advance()
   }
 
   /** The peer has sent FIN. @internal */
-  _peerEnded(sent: number): void {
-    this.#noteSent(sent)
+  _peerEnded(): void {
     if (this.#flags & (CLOSING | ENDED)) return
     this.#flags |= PEER_ENDED
     this._reason ??= { by: 'peer' }
-    this.#wakeReader()
+    this.#inputEnded()
     this.#disconnected()
     this.#advance()
   }
 
-  /** The kernel has taken output. @internal */
-  _drained(sent: number): void {
-    this.#noteSent(sent)
+  /** The kernel has taken what was asked about. @internal */
+  _drained(): void {
     this.#writer?._acknowledged()
-    this.#wakeDrains()
+    this.#outputTaken()
   }
 
   /** The socket is gone. @internal */
-  _closed(kind: number, errno: number, syscall: number, sent: number): void {
-    this.#noteSent(sent)
-    this.#socketGone(reasonOf(kind, errno, syscall))
-  }
-
-  /** The driver has panicked. @internal */
-  _laneFailed(): void {
-    this.#socketGone({ by: 'error', error: laneFailedError() })
+  _closed(reason: CloseReason): void {
+    if (this.#flags & ENDED) return
+    this.#lane.connections[this.#slot] = undefined
+    const isByPeer = (this.#flags & (PEER_ENDED | CLOSING)) === 0
+    this.#flags |= ENDED
+    this._reason ??= reason
+    this.#writer?._drop()
+    this.#inputEnded()
+    this.#outputTaken()
+    if (isByPeer) this.#disconnected()
+    if (this.#ending?.settle(this._reason)) this.#dispatcher.yieldToContinuations()
+    this.#advance()
   }
 
   /** We end the connection. @internal */
@@ -270,24 +252,13 @@ export class Connection {
     this.#flags |= CLOSING
     this._reason ??= reason
     this.#writer?._drop()
-    this.#wakeReader()
+    this.#inputEnded()
     this._command(command)
   }
 
-  /** Waits until `n` bytes may be there, or the end. @internal */
-  _nextInput(n: number): Promise<void> {
-    this.#wanted = n
-    return new Promise((resolve) => {
-      this.#inputArrived = resolve
-    })
-  }
-
-  /** Waits for news of sent output, or the end. @internal */
-  _nextDrained(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#drainProgressed ??= []
-      this.#drainProgressed.push(resolve)
-    })
+  /** @internal */
+  get _waits(): Waits {
+    return (this.#waits ??= new Waits())
   }
 
   /** What a read beyond the end fails with. @internal */
@@ -323,8 +294,7 @@ export class Connection {
       if (this.#wantsRequest()) {
         this.#request()
       } else if (this.#flags & ENDED) {
-        this.#flags |= CALLING_BACK
-        this.#callBackNext()
+        this.#callBackAll()
       } else {
         if (this.#flags & PEER_ENDED) this._end({ by: 'peer' }, COMMAND_CLOSE)
         if (this.#flags & LEAVING && this.#hasNoInput())
@@ -404,34 +374,21 @@ export class Connection {
     }
   }
 
-  #socketGone(reason: CloseReason): void {
-    if (this.#flags & ENDED) return
-    this.#lane.connections[this.#slot] = undefined
-    const isByPeer = (this.#flags & (PEER_ENDED | CLOSING)) === 0
-    this.#flags |= ENDED
-    this._reason ??= reason
-    this.#writer?._drop()
-    this.#wakeReader()
-    this.#wakeDrains()
-    if (isByPeer) this.#disconnected()
-    this.#resolveClosed?.(this._reason)
-    this.#advance()
+  #callBackAll(): void {
+    this.#flags |= CALLING_BACK
+    if (this.#ending === undefined) {
+      this.#finish()
+    } else {
+      this.#ending.callBack(
+        (callback) => this._handlers.scope(() => this.#callBack(callback)),
+        () => this.#finish(),
+      )
+    }
   }
 
-  /** Calls the close callbacks that are left, last added first. */
-  #callBackNext(): void {
-    for (;;) {
-      const callback = this.#closeCallbacks?.pop()
-      if (callback === undefined) break
-      const result = this.#callBack(callback)
-      if (result !== undefined) {
-        this.#dispatcher.yieldToContinuations()
-        void result.then(() => this._handlers.scope(() => this.#callBackNext()))
-        return
-      }
-    }
+  #finish(): void {
     this.#flags |= FINISHED
-    this.#letGo()
+    this.#input?._letGo()
     this._handlers.ended(this, this._reason as CloseReason)
     this.#dispatcher.unhold()
   }
@@ -441,6 +398,7 @@ export class Connection {
     try {
       const result = callback(this, this._reason as CloseReason)
       if (!isThenable(result)) return undefined
+      this.#dispatcher.yieldToContinuations()
       return Promise.resolve(result).catch((error: unknown) => reportError(onError, error, this))
     } catch (error) {
       reportError(onError, error, this)
@@ -448,63 +406,11 @@ export class Connection {
     }
   }
 
-  /** Holds nothing of the arena from here on, but what there may be views of. */
-  #letGo(): void {
-    const input = this.#input
-    if (input === undefined) return
-    input._detach()
-    const nodes = input._heldNodes()
-    if (nodes.length === 0) return
-    const { memory } = this.#dispatcher
-    abandoned.register(input, () => {
-      for (const node of nodes) memory.release(node)
-    })
+  #inputEnded(): void {
+    if (this.#waits?.inputCame(Infinity)) this.#dispatcher.yieldToContinuations()
   }
 
-  #wakeReader(): void {
-    const arrived = this.#inputArrived
-    if (arrived === undefined) return
-    this.#inputArrived = undefined
-    this.#dispatcher.yieldToContinuations()
-    arrived()
+  #outputTaken(): void {
+    if (this.#waits?.outputTaken()) this.#dispatcher.yieldToContinuations()
   }
-
-  #wakeDrains(): void {
-    const progressed = this.#drainProgressed
-    if (progressed === undefined) return
-    this.#drainProgressed = undefined
-    this.#dispatcher.yieldToContinuations()
-    for (const resolve of progressed) resolve()
-  }
-
-  /** `sent` is the lower half of the driver's count. */
-  #noteSent(sent: number): void {
-    this.#bytesWritten += (sent - (this.#bytesWritten >>> 0)) >>> 0
-  }
-}
-
-function reasonOf(kind: number, errno: number, syscall: number): CloseReason {
-  switch (kind) {
-    case REASON_PEER:
-      return { by: 'peer' }
-    case REASON_ERROR:
-      return {
-        by: 'error',
-        error: systemError(errno, syscall === SYSCALL_WRITE ? 'write' : 'read'),
-      }
-    case REASON_TIMEOUT:
-      return { by: 'timeout' }
-    default:
-      return { by: 'local' }
-  }
-}
-
-/** Whether an error says no more than that the connection has ended. */
-function isEndError(error: unknown): boolean {
-  const code = (error as Partial<NodepollError> | null | undefined)?.code
-  return (
-    code === 'ERR_NODEPOLL_EOF' ||
-    code === 'ERR_NODEPOLL_CONNECTION_CLOSED' ||
-    (error as Partial<NodepollError> | null | undefined)?.syscall !== undefined
-  )
 }

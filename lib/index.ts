@@ -1,8 +1,9 @@
-export { type CloseCallback, type CloseReason, type Connection } from './connection.ts'
+export { type CloseCallback, type Connection } from './connection.ts'
 export { dial } from './dial.ts'
 export { type ErrorCode, isNodepollError, NodepollError } from './errors.ts'
 export { createEventLoop, type EventLoop } from './event-loop.ts'
 export { type Address } from './internal/address.ts'
+export { type CloseReason } from './internal/close-reason.ts'
 export { LinkBuffer } from './link-buffer.ts'
 export { createListener, type Listener } from './listener.ts'
 export type {

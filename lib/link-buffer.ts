@@ -3,6 +3,9 @@ import type { Memory } from './internal/memory.ts'
 import { NO_NODE, Segment } from './internal/segment.ts'
 import { checkCount } from './internal/validate.ts'
 
+/** Buffers of ended connections with nodes that views may lead to. */
+const abandoned = new FinalizationRegistry<() => void>((release) => release())
+
 const EMPTY = Buffer.alloc(0)
 
 /**
@@ -43,6 +46,9 @@ export class LinkBuffer {
   #tail: Segment | undefined
   #length = 0
   #consumed = 0
+  /** Views have been made since the last release. */
+  #hasViews = false
+  #isAbandoned = false
 
   /** @internal */
   constructor(memory: Memory) {
@@ -84,7 +90,10 @@ export class LinkBuffer {
       segment = segment.next as Segment
     }
     const at = segment.at + skip
-    if (n <= segment.end - at) return view(segment, at, n)
+    if (n <= segment.end - at) {
+      this.#hasViews = true
+      return view(segment, at, n)
+    }
     return gather(segment, at, Buffer.allocUnsafe(n))
   }
 
@@ -147,6 +156,8 @@ export class LinkBuffer {
     this.#head = segment
     this.#read = segment
     if (segment === undefined) this.#tail = undefined
+    this.#hasViews = false
+    if (this.#isAbandoned) abandoned.unregister(this)
   }
 
   /** Bytes consumed since the beginning. @internal */
@@ -187,25 +198,28 @@ export class LinkBuffer {
   }
 
   /**
-   * Copies what is unread into memory of its own, so that nothing of the arena is held but what
-   * there may be views of. @internal
+   * Holds nothing of the arena any more but what there may be views of: what is unread is copied
+   * into memory of its own, what is held goes when nobody can ask for its release. @internal
    */
-  _detach(): void {
+  _letGo(): void {
     const unread = this.readBinary(this.#length)
     this.#consumed -= unread.length
-    if (unread.length === 0) return
-    this.#length = unread.length
-    this.#link(new Segment(NO_NODE, unread, 0, unread.length))
-    this.#read = this.#tail
+    if (this.#hasViews) this.#abandon()
+    else this.release()
+    if (unread.length > 0) {
+      this.#length = unread.length
+      this.#link(new Segment(NO_NODE, unread, 0, unread.length))
+    }
   }
 
-  /** The nodes that are held only because there may be views of them. @internal */
-  _heldNodes(): number[] {
+  #abandon(): void {
     const nodes: number[] = []
     for (let segment = this.#head; segment !== undefined; segment = segment.next) {
       if (segment.node !== NO_NODE) nodes.push(segment.node)
     }
-    return nodes
+    const memory = this.#memory
+    this.#isAbandoned = true
+    abandoned.register(this, () => nodes.forEach((node) => memory.release(node)), this)
   }
 
   #link(segment: Segment): void {

@@ -86,14 +86,15 @@ export class Reader {
   async #readWhenThere<T>(n: number, take: (input: LinkBuffer) => T): Promise<T> {
     checkCount(n)
     const connection = this.#connection
-    if (connection._isReading) {
+    const waits = connection._waits
+    if (waits.isReading) {
       throw failure('ERR_NODEPOLL_CONCURRENT_READ', 'another read of this connection is waiting')
     }
     const { input } = connection
     if (input.length < n) {
-      connection._isReading = true
-      while (input.length < n && !connection._hasInputEnded) await connection._nextInput(n)
-      connection._isReading = false
+      waits.isReading = true
+      while (input.length < n && !connection._hasInputEnded) await waits.input(n)
+      waits.isReading = false
       if (input.length < n) throw connection._endError()
     }
     return take(input)

@@ -182,7 +182,7 @@ export class Writer {
     const target = this.#flushed
     while (connection.bytesWritten < target && !connection._hasEnded) {
       this.#acknowledge()
-      await connection._nextDrained()
+      await connection._waits.drain()
     }
     if (connection.bytesWritten < target) {
       throw connection._reason?.error ?? closedError()

@@ -1,7 +1,9 @@
 import type { Connection } from '../connection.ts'
+import { laneFailedError } from '../errors.ts'
 import type { NativeRuntime } from '../native/index.ts'
 import * as record from '../native/record.ts'
 import { type Address, readAddress } from './address.ts'
+import { type CloseReason, reasonOf } from './close-reason.ts'
 import type { Lane } from './lane.ts'
 import { CHUNK_BYTES, EVENTS_MAX, TURNS_MAX } from './limits.ts'
 import type { Memory } from './memory.ts'
@@ -170,11 +172,12 @@ export class Dispatcher {
       this.#eventsLeft--
       if (events[at] === record.EVENT_DATA) {
         const connection = lane.connections[events[at + record.SLOT] as number]
-        connection?._received(
+        if (connection === undefined) continue
+        connection._noteSent(events[at + record.SENT] as number)
+        connection._received(
           events[at + record.NODE] as number,
           events[at + record.OFFSET] as number,
           events[at + record.LENGTH] as number,
-          events[at + record.SENT] as number,
         )
       } else {
         this.#dispatchOther(lane, at)
@@ -201,18 +204,16 @@ export class Dispatcher {
         this.dials.get(word(record.DIAL))?.failed(word(record.ERRNO))
         break
       case record.EVENT_END:
-        connection?._peerEnded(word(record.SENT))
+        connection?._noteSent(word(record.SENT))
+        connection?._peerEnded()
         break
       case record.EVENT_DRAINED:
-        connection?._drained(word(record.SENT))
+        connection?._noteSent(word(record.SENT))
+        connection?._drained()
         break
       case record.EVENT_CLOSED:
-        connection?._closed(
-          word(record.REASON),
-          word(record.ERRNO),
-          word(record.SYSCALL),
-          word(record.SENT),
-        )
+        connection?._noteSent(word(record.SENT))
+        connection?._closed(reasonOf(word(record.REASON), word(record.ERRNO), word(record.SYSCALL)))
         break
       case record.EVENT_LISTENER_CLOSED:
         this.listeners.get(word(record.LISTENER))?.closed(word(record.ACCEPTED))
@@ -243,7 +244,8 @@ export class Dispatcher {
 
   /** A driver has panicked: all that it had is gone. */
   #laneFailed(lane: Lane<Connection>): void {
-    for (const connection of lane.connections) connection?._laneFailed()
+    const reason: CloseReason = { by: 'error', error: laneFailedError() }
+    for (const connection of lane.connections) connection?._closed(reason)
     for (const sink of [...this.listeners.values(), ...this.dials.values()]) {
       if (sink.lane === lane) sink.laneFailed()
     }

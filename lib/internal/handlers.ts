@@ -1,4 +1,5 @@
-import type { CloseReason, Connection } from '../connection.ts'
+import type { Connection } from '../connection.ts'
+import type { CloseReason } from './close-reason.ts'
 import type { Scope } from './dispatcher.ts'
 
 /** What a connection calls, shared by all connections of a loop. */

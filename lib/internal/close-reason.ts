@@ -1,0 +1,38 @@
+import { type NodepollError, systemError } from '../errors.ts'
+import { REASON_ERROR, REASON_PEER, REASON_TIMEOUT, SYSCALL_WRITE } from '../native/record.ts'
+
+/**
+ * Why a connection ended: `peer` means FIN; `error` means a reset, an error of the operating
+ * system, what a handler threw or what `destroy()` was given. The first reason stays.
+ */
+export interface CloseReason {
+  readonly by: 'local' | 'peer' | 'error' | 'timeout' | 'shutdown'
+  readonly error?: unknown
+}
+
+/** The reason that a driver gives in its last event of a connection. */
+export function reasonOf(kind: number, errno: number, syscall: number): CloseReason {
+  switch (kind) {
+    case REASON_PEER:
+      return { by: 'peer' }
+    case REASON_ERROR: {
+      const call = syscall === SYSCALL_WRITE ? 'write' : 'read'
+      return { by: 'error', error: systemError(errno, call) }
+    }
+    case REASON_TIMEOUT:
+      return { by: 'timeout' }
+    default:
+      return { by: 'local' }
+  }
+}
+
+/** Whether an error says no more than that its connection has ended. */
+export function isEndError(error: unknown): boolean {
+  const { code, syscall } = (error ?? {}) as Partial<NodepollError>
+  return (
+    code === 'ERR_NODEPOLL_EOF' ||
+    code === 'ERR_NODEPOLL_CONNECTION_CLOSED' ||
+    syscall === 'read' ||
+    syscall === 'write'
+  )
+}

@@ -1,0 +1,44 @@
+import type { CloseReason } from './close-reason.ts'
+
+/** What is to happen when a connection ends, and who waits for it. Made when first needed. */
+export class Ending<Callback> {
+  readonly #callbacks: Callback[] = []
+  #closed: Promise<CloseReason> | undefined
+  #resolve: ((reason: CloseReason) => void) | undefined
+
+  /** A promise for the end, which comes by `settle`, or has come for `reason`. */
+  closed(reason: CloseReason | undefined): Promise<CloseReason> {
+    this.#closed ??= new Promise((resolve) => {
+      if (reason === undefined) this.#resolve = resolve
+      else resolve(reason)
+    })
+    return this.#closed
+  }
+
+  /** Whether somebody waited for the end. */
+  settle(reason: CloseReason): boolean {
+    this.#resolve?.(reason)
+    return this.#resolve !== undefined
+  }
+
+  add(callback: Callback): void {
+    this.#callbacks.push(callback)
+  }
+
+  /**
+   * Calls the callbacks, last added first, each after the one before has settled, and `done` after
+   * the last. Callbacks that are added meanwhile are called too. `call` never throws or rejects.
+   */
+  callBack(call: (callback: Callback) => Promise<void> | undefined, done: () => void): void {
+    for (;;) {
+      const callback = this.#callbacks.pop()
+      if (callback === undefined) break
+      const pending = call(callback)
+      if (pending !== undefined) {
+        void pending.then(() => this.callBack(call, done))
+        return
+      }
+    }
+    done()
+  }
+}
