@@ -3,7 +3,7 @@ import type { Address } from './internal/address.ts'
 import { type CloseReason, isEndError } from './internal/close-reason.ts'
 import type { Dispatcher, Opened } from './internal/dispatcher.ts'
 import { Ending } from './internal/ending.ts'
-import { type Handlers, isThenable, reportError } from './internal/handlers.ts'
+import { callGuarded, type Handlers, isThenable, reportError } from './internal/handlers.ts'
 import type { Lane } from './internal/lane.ts'
 import type { Segment } from './internal/segment.ts'
 import { checkFunction } from './internal/validate.ts'
@@ -33,6 +33,10 @@ const LEAVING = 128 // it is to be closed when it is idle
  * `ERR_NODEPOLL_CONNECTION_CLOSED`, `close()` and `destroy()` do nothing.
  */
 export class Connection {
+  /** Our end. */
+  readonly localAddress: Address
+  /** The peer's end. */
+  readonly remoteAddress: Address
   /** @internal */
   readonly _handlers: Handlers
   /** @internal */
@@ -41,8 +45,6 @@ export class Connection {
   readonly #lane: Lane<Connection>
   readonly #slot: number
   readonly #generation: number
-  readonly #localAddress: Address
-  readonly #remoteAddress: Address
   #flags = 0
   #context: unknown
   #input: LinkBuffer | undefined
@@ -60,8 +62,8 @@ export class Connection {
     this.#lane = opened.lane
     this.#slot = opened.slot
     this.#generation = opened.generation
-    this.#localAddress = opened.local ?? local
-    this.#remoteAddress = opened.remote ?? local
+    this.localAddress = opened.local ?? local
+    this.remoteAddress = opened.remote ?? local
     this.#lane.connections[this.#slot] = this
     dispatcher.hold()
   }
@@ -84,16 +86,6 @@ export class Connection {
   /** `false` from the moment an end of the connection is known: a FIN, an error, our `close()`. */
   get isActive(): boolean {
     return (this.#flags & (PEER_ENDED | CLOSING | ENDED)) === 0
-  }
-
-  /** Our end. */
-  get localAddress(): Address {
-    return this.#localAddress
-  }
-
-  /** The peer's end. */
-  get remoteAddress(): Address {
-    return this.#remoteAddress
   }
 
   /** Bytes received so far. */
@@ -164,11 +156,6 @@ export class Connection {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-
-  /** Whether no more input will come. @internal */
-  get _hasInputEnded(): boolean {
-    return !this.isActive
   }
 
   /** Whether the socket is gone. @internal */
@@ -366,12 +353,8 @@ export class Connection {
   #disconnected(): void {
     const { onDisconnect } = this._handlers
     if (onDisconnect === undefined) return
-    try {
-      const result = onDisconnect(this, this.#context)
-      if (isThenable(result)) result.then(undefined, (error) => this.#handlerFailed(error))
-    } catch (error) {
-      this.#handlerFailed(error)
-    }
+    const failed = (error: unknown): void => this.#handlerFailed(error)
+    void callGuarded(() => onDisconnect(this, this.#context), failed)
   }
 
   #callBackAll(): void {
@@ -394,16 +377,10 @@ export class Connection {
   }
 
   #callBack(callback: CloseCallback): Promise<void> | undefined {
-    const { onError } = this._handlers
-    try {
-      const result = callback(this, this._reason as CloseReason)
-      if (!isThenable(result)) return undefined
-      this.#dispatcher.yieldToContinuations()
-      return Promise.resolve(result).catch((error: unknown) => reportError(onError, error, this))
-    } catch (error) {
-      reportError(onError, error, this)
-      return undefined
-    }
+    const failed = (error: unknown): void => reportError(this._handlers.onError, error, this)
+    const pending = callGuarded(() => callback(this, this._reason as CloseReason), failed)
+    if (pending !== undefined) this.#dispatcher.yieldToContinuations()
+    return pending
   }
 
   #inputEnded(): void {

@@ -93,7 +93,7 @@ export class Reader {
     const { input } = connection
     if (input.length < n) {
       waits.isReading = true
-      while (input.length < n && !connection._hasInputEnded) await waits.input(n)
+      while (input.length < n && connection.isActive) await waits.input(n)
       waits.isReading = false
       if (input.length < n) throw connection._endError()
     }

@@ -35,6 +35,20 @@ export function reportError(
   }
 }
 
+/** Calls user code. What it throws or rejects with goes to `failed`; a promise is for when it settles. */
+export function callGuarded(
+  run: () => unknown,
+  failed: (error: unknown) => void,
+): Promise<void> | undefined {
+  try {
+    const result = run()
+    if (isThenable(result)) return Promise.resolve(result).then(() => {}, failed)
+  } catch (error) {
+    failed(error)
+  }
+  return undefined
+}
+
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     typeof value === 'object' &&
