@@ -3,7 +3,13 @@ import type { Address } from './internal/address.ts'
 import { type CloseReason, isEndError } from './internal/close-reason.ts'
 import type { Dispatcher, Opened } from './internal/dispatcher.ts'
 import { Ending } from './internal/ending.ts'
-import { callGuarded, type Handlers, isThenable, reportError } from './internal/handlers.ts'
+import {
+  callGuarded,
+  type Handler,
+  type Handlers,
+  isThenable,
+  reportError,
+} from './internal/handlers.ts'
 import type { Lane } from './internal/lane.ts'
 import type { Segment } from './internal/segment.ts'
 import { checkFunction } from './internal/validate.ts'
@@ -24,6 +30,9 @@ const ENDED = 16 // the socket is gone
 const CALLING_BACK = 32 // close callbacks are running
 const FINISHED = 64 // close callbacks have run
 const LEAVING = 128 // it is to be closed when it is idle
+
+/** Stands for onConnect where a count of consumed bytes stands for onRequest. */
+const CONNECTING = -1
 
 /**
  * One connection, accepted or dialled.
@@ -173,12 +182,7 @@ export class Connection {
   _opened(): void {
     const { onConnect } = this._handlers
     if (onConnect === undefined) return
-    this.#call(
-      () => onConnect(this, this.#context),
-      (context) => {
-        if (context !== undefined) this.#context = context
-      },
-    )
+    this.#call(onConnect, CONNECTING)
   }
 
   /** The kernel has taken output; `sent` is the lower half of the driver's count. @internal */
@@ -279,7 +283,8 @@ export class Connection {
   #advance(): void {
     while ((this.#flags & (PENDING | CALLING_BACK | FINISHED)) === 0) {
       if (this.#wantsRequest()) {
-        this.#request()
+        this.#flags &= ~FRESH
+        this.#call(this._handlers.onRequest as Handler, this.input._consumed)
       } else if (this.#flags & ENDED) {
         this.#callBackAll()
       } else {
@@ -300,47 +305,48 @@ export class Connection {
     return isDue && this._handlers.onRequest !== undefined && !this.#hasNoInput()
   }
 
-  #request(): void {
-    const { onRequest } = this._handlers
-    this.#flags &= ~FRESH
-    const consumed = this.input._consumed
-    this.#call(
-      () => onRequest?.(this, this.#context),
-      () => this.#requestSettled(consumed),
-    )
-  }
-
-  #requestSettled(consumedBefore: number): void {
-    const { input } = this
-    if (this._handlers.autoRelease) input.release()
-    // What consumes nothing waits for more, and is not called again for the same bytes.
-    if (input._consumed !== consumedBefore) this.#flags |= FRESH
-  }
-
-  /** Calls a handler; nothing else of this connection is called until it has settled. */
-  #call(handler: () => unknown, settled: (value: unknown) => void): void {
+  /**
+   * Calls a handler; nothing else of this connection is called until it has settled. `consumed` is
+   * what had been read before it, or `CONNECTING` for onConnect.
+   */
+  #call(handler: Handler, consumed: number): void {
     this.#flags |= PENDING
     try {
-      const result = handler()
+      const result = handler(this, this.#context)
       if (isThenable(result)) {
-        this.#dispatcher.yieldToContinuations()
-        result.then(
-          (value) => this.#handlerSettled(() => settled(value)),
-          (error: unknown) => this.#handlerSettled(() => this.#handlerFailed(error)),
-        )
+        this.#await(result, consumed)
         return
       }
-      settled(result)
+      this.#settled(result, consumed)
     } catch (error) {
       this.#handlerFailed(error)
     }
     this.#flags &= ~PENDING
   }
 
-  #handlerSettled(settled: () => void): void {
-    settled()
-    this.#flags &= ~PENDING
-    this._handlers.scope(() => this.#advance())
+  #await(result: PromiseLike<unknown>, consumed: number): void {
+    this.#dispatcher.yieldToContinuations()
+    const goOn = (): void => {
+      this.#flags &= ~PENDING
+      this._handlers.scope(() => this.#advance())
+    }
+    result
+      .then(
+        (value) => this.#settled(value, consumed),
+        (error: unknown) => this.#handlerFailed(error),
+      )
+      .then(goOn)
+  }
+
+  #settled(value: unknown, consumed: number): void {
+    if (consumed === CONNECTING) {
+      if (value !== undefined) this.#context = value
+      return
+    }
+    const { input } = this
+    if (this._handlers.autoRelease) input.release()
+    // What consumes nothing waits for more, and is not called again for the same bytes.
+    if (input._consumed !== consumed) this.#flags |= FRESH
   }
 
   #handlerFailed(error: unknown): void {

@@ -2,11 +2,13 @@ import type { Connection } from '../connection.ts'
 import type { CloseReason } from './close-reason.ts'
 import type { Scope } from './dispatcher.ts'
 
+export type Handler = (connection: Connection, context: unknown) => unknown
+
 /** What a connection calls, shared by all connections of a loop. */
 export interface Handlers {
-  readonly onConnect: ((connection: Connection, context: unknown) => unknown) | undefined
-  readonly onRequest: ((connection: Connection, context: unknown) => unknown) | undefined
-  readonly onDisconnect: ((connection: Connection, context: unknown) => unknown) | undefined
+  readonly onConnect: Handler | undefined
+  readonly onRequest: Handler | undefined
+  readonly onDisconnect: Handler | undefined
   readonly onError: ((error: unknown, connection: Connection | undefined) => unknown) | undefined
   readonly autoRelease: boolean
   readonly scope: Scope
