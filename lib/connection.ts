@@ -1,5 +1,6 @@
 import { closedError, failure } from './errors.ts'
 import type { Address } from './internal/address.ts'
+import { Channel } from './internal/channel.ts'
 import { type CloseReason, isEndError } from './internal/close-reason.ts'
 import type { Dispatcher, Opened } from './internal/dispatcher.ts'
 import { Ending } from './internal/ending.ts'
@@ -10,12 +11,10 @@ import {
   isThenable,
   reportError,
 } from './internal/handlers.ts'
-import type { Lane } from './internal/lane.ts'
-import type { Segment } from './internal/segment.ts'
 import { checkFunction } from './internal/validate.ts'
 import { Waits } from './internal/waits.ts'
 import { LinkBuffer } from './link-buffer.ts'
-import { COMMAND_CLOSE, COMMAND_DESTROY } from './native/record.ts'
+import { COMMAND_CLOSE, COMMAND_DESTROY, COMMAND_RESET } from './native/record.ts'
 import { Reader } from './reader.ts'
 import { Writer } from './writer.ts'
 
@@ -50,36 +49,28 @@ export class Connection {
   readonly _handlers: Handlers
   /** @internal */
   _reason: CloseReason | undefined
-  readonly #dispatcher: Dispatcher
-  readonly #lane: Lane<Connection>
-  readonly #slot: number
-  readonly #generation: number
+  /** @internal */
+  readonly _channel: Channel
   #flags = 0
   #context: unknown
   #input: LinkBuffer | undefined
   #reader: Reader | undefined
   #writer: Writer | undefined
   #bytesRead = 0
-  #bytesWritten = 0
   #waits: Waits | undefined
   #ending: Ending<CloseCallback> | undefined
 
   /** @internal */
   constructor(dispatcher: Dispatcher, handlers: Handlers, opened: Opened, local: Address) {
-    this.#dispatcher = dispatcher
     this._handlers = handlers
-    this.#lane = opened.lane
-    this.#slot = opened.slot
-    this.#generation = opened.generation
+    this._channel = new Channel(dispatcher, opened, this)
     this.localAddress = opened.local ?? local
     this.remoteAddress = opened.remote ?? local
-    this.#lane.connections[this.#slot] = this
-    dispatcher.hold()
   }
 
   /** The bytes that have arrived and are unread. Synchronous, never waits. */
   get input(): LinkBuffer {
-    return (this.#input ??= new LinkBuffer(this.#dispatcher.memory))
+    return (this.#input ??= new LinkBuffer(this._channel.dispatcher.memory))
   }
 
   /** Waits for bytes. */
@@ -89,7 +80,7 @@ export class Connection {
 
   /** Builds and sends output. */
   get writer(): Writer {
-    return (this.#writer ??= new Writer(this, this.#dispatcher.memory))
+    return (this.#writer ??= new Writer(this, this._channel.dispatcher.memory))
   }
 
   /** `false` from the moment an end of the connection is known: a FIN, an error, our `close()`. */
@@ -104,13 +95,12 @@ export class Connection {
 
   /** Bytes the kernel has taken, as far as the driver has told: it does so with other events. */
   get bytesWritten(): number {
-    return this.#bytesWritten
+    return this._channel.sent
   }
 
   /** Settles when the connection has ended, whoever ended it. Never rejects. */
   get closed(): Promise<CloseReason> {
-    this.#ending ??= new Ending()
-    return this.#ending.closed(this._hasEnded ? this._reason : undefined)
+    return this.#theEnd.closed(this._hasEnded ? this._reason : undefined)
   }
 
   /**
@@ -133,9 +123,9 @@ export class Connection {
    * settles when the connection has ended and never rejects. It does not wait for the close
    * callbacks, so that a handler may await it.
    */
-  close(): Promise<CloseReason> {
+  close(): Promise<void> {
     this._end({ by: 'local' }, COMMAND_CLOSE)
-    return this.closed
+    return this.#theEnd.closing(this._hasEnded ? this._reason : undefined)
   }
 
   /**
@@ -145,6 +135,11 @@ export class Connection {
    */
   destroy(error?: Error): void {
     this._end(error === undefined ? { by: 'local' } : { by: 'error', error }, COMMAND_DESTROY)
+  }
+
+  /** Ends the connection at once with a reset. For a unix socket it is `destroy()`. */
+  reset(): void {
+    this._end({ by: 'local' }, COMMAND_RESET)
   }
 
   /**
@@ -157,14 +152,13 @@ export class Connection {
     if (this.#flags & FINISHED) {
       queueMicrotask(() => void this._handlers.scope(() => this.#callBack(callback)))
     } else {
-      this.#ending ??= new Ending()
-      this.#ending.add(callback)
+      this.#theEnd.add(callback)
     }
     return this
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 
   /** Whether the socket is gone. @internal */
@@ -185,22 +179,17 @@ export class Connection {
     this.#call(onConnect, CONNECTING)
   }
 
-  /** The kernel has taken output; `sent` is the lower half of the driver's count. @internal */
-  _noteSent(sent: number): void {
-    this.#bytesWritten += (sent - (this.#bytesWritten >>> 0)) >>> 0
-  }
-
   /** Bytes have arrived, with a lease on them. @internal */
   _received(node: number, offset: number, length: number): void {
     if (this.#flags & CLOSING) {
-      this.#dispatcher.memory.release(node)
+      this._channel.dispatcher.memory.release(node)
       return
     }
     const { input } = this
     input._receive(node, offset, length)
     this.#bytesRead += length
     this.#flags |= FRESH
-    if (this.#waits?.inputCame(input.length)) this.#dispatcher.yieldToContinuations()
+    if (this.#waits?.inputCame(input.length)) this._channel.dispatcher.yieldToContinuations()
     this.#advance()
   }
 
@@ -223,7 +212,7 @@ export class Connection {
   /** The socket is gone. @internal */
   _closed(reason: CloseReason): void {
     if (this.#flags & ENDED) return
-    this.#lane.connections[this.#slot] = undefined
+    this._channel.close()
     const isByPeer = (this.#flags & (PEER_ENDED | CLOSING)) === 0
     this.#flags |= ENDED
     this._reason ??= reason
@@ -231,7 +220,7 @@ export class Connection {
     this.#inputEnded()
     this.#outputTaken()
     if (isByPeer) this.#disconnected()
-    if (this.#ending?.settle(this._reason)) this.#dispatcher.yieldToContinuations()
+    if (this.#ending?.settle(this._reason)) this._channel.dispatcher.yieldToContinuations()
     this.#advance()
   }
 
@@ -244,7 +233,7 @@ export class Connection {
     this._reason ??= reason
     this.#writer?._drop()
     this.#inputEnded()
-    this._command(command)
+    this._channel.command(command)
   }
 
   /** @internal */
@@ -266,19 +255,6 @@ export class Connection {
     if (this.#flags & (CLOSING | ENDED)) throw closedError()
   }
 
-  /** Writes a command about this connection. @internal */
-  _command(kind: number): void {
-    this.#lane.command(kind, this.#slot, this.#generation)
-    this.#dispatcher.schedule()
-  }
-
-  /** Writes a command that takes a segment over, with its lease. @internal */
-  _commandSegment(kind: number, segment: Segment): void {
-    const { node, at, end } = segment
-    this.#lane.commandSegment(kind, this.#slot, this.#generation, node, at, end - at)
-    this.#dispatcher.schedule()
-  }
-
   /** Does what is due now: the next request, the end, the close callbacks. */
   #advance(): void {
     while ((this.#flags & (PENDING | CALLING_BACK | FINISHED)) === 0) {
@@ -294,6 +270,10 @@ export class Connection {
         return
       }
     }
+  }
+
+  get #theEnd(): Ending<CloseCallback> {
+    return (this.#ending ??= new Ending())
   }
 
   #hasNoInput(): boolean {
@@ -325,7 +305,7 @@ export class Connection {
   }
 
   #await(result: PromiseLike<unknown>, consumed: number): void {
-    this.#dispatcher.yieldToContinuations()
+    this._channel.dispatcher.yieldToContinuations()
     const goOn = (): void => {
       this.#flags &= ~PENDING
       this._handlers.scope(() => this.#advance())
@@ -379,21 +359,21 @@ export class Connection {
     this.#flags |= FINISHED
     this.#input?._letGo()
     this._handlers.ended(this, this._reason as CloseReason)
-    this.#dispatcher.unhold()
+    this._channel.dispatcher.unhold()
   }
 
   #callBack(callback: CloseCallback): Promise<void> | undefined {
     const failed = (error: unknown): void => reportError(this._handlers.onError, error, this)
     const pending = callGuarded(() => callback(this, this._reason as CloseReason), failed)
-    if (pending !== undefined) this.#dispatcher.yieldToContinuations()
+    if (pending !== undefined) this._channel.dispatcher.yieldToContinuations()
     return pending
   }
 
   #inputEnded(): void {
-    if (this.#waits?.inputCame(Infinity)) this.#dispatcher.yieldToContinuations()
+    if (this.#waits?.inputCame(Infinity)) this._channel.dispatcher.yieldToContinuations()
   }
 
   #outputTaken(): void {
-    if (this.#waits?.outputTaken()) this.#dispatcher.yieldToContinuations()
+    if (this.#waits?.outputTaken()) this._channel.dispatcher.yieldToContinuations()
   }
 }

@@ -89,6 +89,9 @@ export function closedError(): NodepollError {
   return failure('ERR_NODEPOLL_CONNECTION_CLOSED', 'the connection is closed')
 }
 
+/** Names and descriptions of error numbers; the map that Node makes is new for each call. */
+let systemErrors: ReturnType<typeof getSystemErrorMap> | undefined
+
 /** An error of the operating system, in the shape that Node gives it. `errno` is the kernel's. */
 export function systemError(
   errno: number,
@@ -96,7 +99,8 @@ export function systemError(
   address?: string,
   port?: number,
 ): NodepollError {
-  const [name, description] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, 'unknown error']
+  systemErrors ??= getSystemErrorMap()
+  const [name, description] = systemErrors.get(-errno) ?? [`E${errno}`, 'unknown error']
   const where =
     address === undefined ? '' : ` ${port === undefined ? address : `${address}:${port}`}`
   // Node describes what went wrong with listening, and leaves it at the name elsewhere.

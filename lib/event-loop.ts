@@ -6,7 +6,7 @@ import { type Handlers, reportError } from './internal/handlers.ts'
 import { currentRuntime } from './internal/runtime.ts'
 import { checkObject } from './internal/validate.ts'
 import { Listener } from './listener.ts'
-import { COMMAND_DESTROY } from './native/record.ts'
+import { COMMAND_RESET } from './native/record.ts'
 import {
   checkHandlers,
   checkShutdownOptions,
@@ -88,7 +88,7 @@ export class EventLoop {
    * Stops accepting at once; connections that the kernel had accepted are served. Idle connections
    * are closed gracefully, busy ones as soon as they become idle. Resolves when none is left.
    *
-   * Rejects with `ERR_NODEPOLL_DEADLINE` after `deadlineMs`; with `force` what remains is destroyed
+   * Rejects with `ERR_NODEPOLL_DEADLINE` after `deadlineMs`; with `force` what remains is reset
    * first. A second call joins the first and may bring its own deadline.
    */
   async shutdown(options: ShutdownOptions = {}): Promise<void> {
@@ -104,7 +104,7 @@ export class EventLoop {
     const left = this.#connections.size
     if (force) {
       for (const connection of this.#connections) {
-        connection._end({ by: 'shutdown' }, COMMAND_DESTROY)
+        connection._end({ by: 'shutdown' }, COMMAND_RESET)
       }
     }
     throw failure('ERR_NODEPOLL_DEADLINE', `${left} connections are left after ${deadlineMs} ms`)

@@ -1,7 +1,7 @@
 import type { Connection } from './connection.ts'
 import { failure, laneFailedError, systemError } from './errors.ts'
 import { type Address, addressOf } from './internal/address.ts'
-import type { Dispatcher, ListenerSink, Opened, Scope } from './internal/dispatcher.ts'
+import type { Dispatcher, Opened, Scope } from './internal/dispatcher.ts'
 import type { Lane } from './internal/lane.ts'
 import { resolveAddresses } from './internal/resolve.ts'
 import { currentRuntime } from './internal/runtime.ts'
@@ -21,7 +21,7 @@ export interface ListenerOwner {
  *
  * An open listener keeps the process alive.
  */
-export class Listener implements ListenerSink {
+export class Listener {
   /** Where it listens, with the port that was picked. */
   readonly address: Address
   /** @internal */

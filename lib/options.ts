@@ -90,7 +90,7 @@ export interface DialOptions {
 export interface ShutdownOptions {
   /** Time after which the call rejects with `ERR_NODEPOLL_DEADLINE`. @default none */
   deadlineMs?: number
-  /** Whether what remains at the deadline is destroyed before that. @default false */
+  /** Whether what remains at the deadline is reset before that. @default false */
   force?: boolean
 }
 

@@ -1,5 +1,5 @@
 import type { Connection } from './connection.ts'
-import { closedError, invalidArgType } from './errors.ts'
+import { closedError, failure, invalidArgType } from './errors.ts'
 import {
   ACKNOWLEDGE_BYTES,
   NODE_BYTES_MAX,
@@ -10,7 +10,7 @@ import type { Memory } from './internal/memory.ts'
 import { NO_NODE, type Segment } from './internal/segment.ts'
 import { checkInteger } from './internal/validate.ts'
 import { LinkBuffer } from './link-buffer.ts'
-import { COMMAND_ACKNOWLEDGE, COMMAND_WRITE } from './native/record.ts'
+import { COMMAND_ACKNOWLEDGE } from './native/record.ts'
 
 const noop = (): void => {}
 
@@ -135,6 +135,9 @@ export class Writer {
   flush(): boolean {
     const connection = this.#connection
     connection._checkWritable()
+    if (!connection._channel.takesOutput) {
+      throw failure('ERR_NODEPOLL_WRITE_LIMIT', 'too many flushes wait for the I/O thread')
+    }
     let segment = this.#head
     if (segment !== undefined) {
       this.#head = undefined
@@ -142,7 +145,7 @@ export class Writer {
       this.#flushed += this.#unflushed
       this.#unflushed = 0
       for (; segment !== undefined; segment = segment.next) {
-        connection._commandSegment(COMMAND_WRITE, segment)
+        connection._channel.send(segment)
       }
     }
     const pending = this.pendingLength
@@ -192,7 +195,7 @@ export class Writer {
   #acknowledge(): void {
     if (this.#isAcknowledging) return
     this.#isAcknowledging = true
-    this.#connection._command(COMMAND_ACKNOWLEDGE)
+    this.#connection._channel.command(COMMAND_ACKNOWLEDGE)
   }
 
   #reserve(bytes: number): Segment {
@@ -208,11 +211,22 @@ export class Writer {
     this.#unflushed -= bytes
   }
 
-  /** Copies more than a node holds, node by node. */
+  /** Copies more than a node holds, node by node: all of it, or nothing if there is no room. */
   #writePieces(bytes: Uint8Array): this {
-    for (let at = 0; at < bytes.length; at += NODE_BYTES_MAX) {
-      this.writeBinary(bytes.subarray(at, at + NODE_BYTES_MAX))
+    const segments: Segment[] = []
+    try {
+      for (let at = 0; at < bytes.length; at += NODE_BYTES_MAX) {
+        const length = Math.min(NODE_BYTES_MAX, bytes.length - at)
+        const segment = this.#memory.reserve(length, undefined)
+        segment.chunk.set(bytes.subarray(at, at + length), segment.start)
+        segments.push(segment)
+      }
+    } catch (error) {
+      for (const { node } of segments) this.#memory.release(node)
+      throw error
     }
+    for (const segment of segments) this.#link(segment)
+    this.#unflushed += bytes.length
     return this
   }
 

@@ -172,8 +172,11 @@ export class Dispatcher {
       this.#eventsLeft--
       if (events[at] === record.EVENT_DATA) {
         const connection = lane.connections[events[at + record.SLOT] as number]
-        if (connection === undefined) continue
-        connection._noteSent(events[at + record.SENT] as number)
+        if (connection === undefined) {
+          this.memory.release(events[at + record.NODE] as number)
+          continue
+        }
+        connection._channel.noteSent(events[at + record.SENT] as number)
         connection._received(
           events[at + record.NODE] as number,
           events[at + record.OFFSET] as number,
@@ -204,15 +207,15 @@ export class Dispatcher {
         this.dials.get(word(record.DIAL))?.failed(word(record.ERRNO))
         break
       case record.EVENT_END:
-        connection?._noteSent(word(record.SENT))
+        connection?._channel.noteSent(word(record.SENT))
         connection?._peerEnded()
         break
       case record.EVENT_DRAINED:
-        connection?._noteSent(word(record.SENT))
+        connection?._channel.noteSent(word(record.SENT))
         connection?._drained()
         break
       case record.EVENT_CLOSED:
-        connection?._noteSent(word(record.SENT))
+        connection?._channel.noteSent(word(record.SENT))
         connection?._closed(reasonOf(word(record.REASON), word(record.ERRNO), word(record.SYSCALL)))
         break
       case record.EVENT_LISTENER_CLOSED:

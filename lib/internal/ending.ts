@@ -4,6 +4,7 @@ import type { CloseReason } from './close-reason.ts'
 export class Ending<Callback> {
   readonly #callbacks: Callback[] = []
   #closed: Promise<CloseReason> | undefined
+  #closing: Promise<void> | undefined
   #resolve: ((reason: CloseReason) => void) | undefined
 
   /** A promise for the end, which comes by `settle`, or has come for `reason`. */
@@ -13,6 +14,12 @@ export class Ending<Callback> {
       else resolve(reason)
     })
     return this.#closed
+  }
+
+  /** The same, for those who do not ask why. */
+  closing(reason: CloseReason | undefined): Promise<void> {
+    this.#closing ??= this.closed(reason).then(() => {})
+    return this.#closing
   }
 
   /** Whether somebody waited for the end. */

@@ -1,4 +1,5 @@
 import {
+  COMMAND_WRITE,
   CONTROL_LANES,
   GENERATION,
   KIND,
@@ -13,9 +14,12 @@ import {
   SLOT,
   WORDS,
 } from '../native/record.ts'
-import { RING_RECORDS } from './limits.ts'
+import { COMMANDS_WAITING_MAX, RING_RECORDS } from './limits.ts'
 
 const MASK = RING_RECORDS - 1
+
+/** Words of a record that waits for room in the ring: kind, slot, generation and three more. */
+const WAITING_WORDS = 6
 
 /**
  * JavaScript's end of one poller: a ring to write commands into, a ring to read events from.
@@ -37,6 +41,8 @@ export class Lane<C> {
   readonly #base: number
   #commandTail = 0
   #commandHead = 0
+  /** Where the commands begin that no exchange has carried over yet. */
+  #submitted = 0
   /** Whole records that found no room in the ring, in order. */
   #overflow: number[] = []
 
@@ -58,9 +64,39 @@ export class Lane<C> {
     return this.#overflow.length > 0
   }
 
+  /** Whether so many commands wait that no more output is taken. */
+  get isOverfull(): boolean {
+    return this.#overflow.length >= COMMANDS_WAITING_MAX * WAITING_WORDS
+  }
+
   /** Writes a command about a connection, or with `number` one about a listener or a dial. */
   command(kind: number, slot: number, generation: number, number = 0): void {
     this.commandSegment(kind, slot, generation, number, 0, 0)
+  }
+
+  /**
+   * Makes the last command longer, if it has not been carried over and is a write of the bytes just
+   * before these to the same connection. So many small flushes become one command.
+   */
+  extendWrite(
+    slot: number,
+    generation: number,
+    node: number,
+    offset: number,
+    length: number,
+  ): boolean {
+    const last = (this.#commandTail - 1) | 0
+    if (this.#commandTail === this.#submitted || this.#overflow.length > 0) return false
+    const { commands } = this
+    const at = (last & MASK) * WORDS
+    const isNext =
+      commands[at + KIND] === COMMAND_WRITE &&
+      commands[at + SLOT] === slot &&
+      commands[at + GENERATION] === generation &&
+      commands[at + NODE] === node &&
+      (commands[at + OFFSET] as number) + (commands[at + LENGTH] as number) === offset
+    if (isNext) commands[at + LENGTH] = (commands[at + LENGTH] as number) + length
+    return isNext
   }
 
   /** Writes a command about a segment. */
@@ -90,6 +126,7 @@ export class Lane<C> {
   /** Before an exchange. */
   store(): void {
     if (this.#overflow.length > 0) this.#retry()
+    this.#submitted = this.#commandTail
     this.#control[this.#base + LANE_COMMAND_TAIL] = this.#commandTail
     this.#control[this.#base + LANE_EVENT_HEAD] = this.eventHead
   }
@@ -108,16 +145,9 @@ export class Lane<C> {
     const waiting = this.#overflow
     this.#overflow = []
     let at = 0
-    for (; at < waiting.length && !this.#isFull(); at += 6) {
-      const [kind, slot, generation, node, offset, length] = waiting.slice(at, at + 6)
-      this.commandSegment(
-        kind as number,
-        slot as number,
-        generation as number,
-        node as number,
-        offset as number,
-        length as number,
-      )
+    for (; at < waiting.length && !this.#isFull(); at += WAITING_WORDS) {
+      const record = waiting.slice(at, at + WAITING_WORDS)
+      this.commandSegment(...(record as [number, number, number, number, number, number]))
     }
     this.#overflow = waiting.slice(at)
   }

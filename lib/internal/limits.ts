@@ -3,6 +3,9 @@
 /** Records in each ring of a lane. */
 export const RING_RECORDS = 2048
 
+/** Commands that may wait for room in a ring before a flush is refused. */
+export const COMMANDS_WAITING_MAX: number = 64 << 10
+
 /** Pairs of node and count in one exchange's list of released and retained leases. */
 export const LEASE_CHANGES = 1024
 

@@ -34,16 +34,18 @@ export const COMMAND_WRITE = 1
 export const COMMAND_CLOSE = 2
 /** Command: close at once. */
 export const COMMAND_DESTROY = 3
+/** Command: close at once, with a reset. */
+export const COMMAND_RESET = 4
 /** Command: tell when the kernel has taken all output queued so far. */
-export const COMMAND_ACKNOWLEDGE = 4
+export const COMMAND_ACKNOWLEDGE = 5
 /** Command: begin to accept. */
-export const COMMAND_ACCEPT = 5
+export const COMMAND_ACCEPT = 6
 /** Command: accept what waits, then close the listener. */
-export const COMMAND_CLOSE_LISTENER = 6
+export const COMMAND_CLOSE_LISTENER = 7
 /** Command: give a dial up. It fails with `ECANCELED` unless it has ended before. */
-export const COMMAND_CANCEL_DIAL = 7
+export const COMMAND_CANCEL_DIAL = 8
 /** Command: panic, so that a test can see what a panic does. */
-export const COMMAND_FAULT = 8
+export const COMMAND_FAULT = 9
 
 /** Word: the kind of the record. */
 export const KIND = 0

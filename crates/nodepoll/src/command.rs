@@ -2,8 +2,8 @@ use linkbuf::SegmentId;
 
 use crate::record::{
     COMMAND_ACCEPT, COMMAND_ACKNOWLEDGE, COMMAND_CANCEL_DIAL, COMMAND_CLOSE,
-    COMMAND_CLOSE_LISTENER, COMMAND_DESTROY, COMMAND_FAULT, COMMAND_WRITE, ConnectionId, DIAL,
-    Fields, KIND, LISTENER, Record,
+    COMMAND_CLOSE_LISTENER, COMMAND_DESTROY, COMMAND_FAULT, COMMAND_RESET, COMMAND_WRITE,
+    ConnectionId, DIAL, Fields, KIND, LISTENER, Record,
 };
 
 /// What a host tells a driver.
@@ -22,6 +22,8 @@ pub enum Command {
     Close { id: ConnectionId },
     /// [`COMMAND_DESTROY`](crate::record::COMMAND_DESTROY)
     Destroy { id: ConnectionId },
+    /// [`COMMAND_RESET`](crate::record::COMMAND_RESET)
+    Reset { id: ConnectionId },
     /// [`COMMAND_ACKNOWLEDGE`](crate::record::COMMAND_ACKNOWLEDGE)
     Acknowledge { id: ConnectionId },
     /// [`COMMAND_ACCEPT`](crate::record::COMMAND_ACCEPT)
@@ -44,6 +46,7 @@ impl Command {
             }
             Self::Close { id } => Fields::new(COMMAND_CLOSE).with_id(id),
             Self::Destroy { id } => Fields::new(COMMAND_DESTROY).with_id(id),
+            Self::Reset { id } => Fields::new(COMMAND_RESET).with_id(id),
             Self::Acknowledge { id } => Fields::new(COMMAND_ACKNOWLEDGE).with_id(id),
             Self::Accept { listener } => {
                 Fields::new(COMMAND_ACCEPT).with_unsigned(LISTENER, listener)
@@ -69,6 +72,7 @@ impl Command {
             },
             COMMAND_CLOSE => Self::Close { id },
             COMMAND_DESTROY => Self::Destroy { id },
+            COMMAND_RESET => Self::Reset { id },
             COMMAND_ACKNOWLEDGE => Self::Acknowledge { id },
             COMMAND_ACCEPT => Self::Accept {
                 listener: fields.unsigned(LISTENER),
@@ -106,6 +110,7 @@ mod tests {
             };
             for command in [
                 Command::Write { id, segment },
+                Command::Reset { id },
                 Command::Acknowledge { id },
                 Command::Accept { listener: n },
                 Command::Close { id },

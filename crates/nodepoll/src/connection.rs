@@ -90,6 +90,12 @@ impl Connection {
         self.finish_output(io);
     }
 
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(&mut self, io: &mut Io) {
+        self.socket.reset_on_close();
+        self.end(EndReason::Local, io);
+    }
+
     /// Takes the steps that follow once all output is gone.
     pub(crate) fn finish_output(&mut self, io: &mut Io) {
         if !self.output.is_empty() || self.listed.dirty {

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use linkbuf::sync::{AtomicU64, Ordering};
 
 /// Defines the plain counters of a driver, their shared copy, and the way between the two.
 macro_rules! counters {

@@ -1,7 +1,10 @@
 use std::io;
 
 use crate::address::Address;
+use crate::connection::Connection;
+use crate::driver::{Driver, Entry};
 use crate::error::{SystemError, errno_of};
+use crate::event::Event;
 use crate::io::Io;
 use crate::key::Key;
 use crate::options::{DialOptions, Endpoint};
@@ -68,6 +71,83 @@ impl Dialing {
             }
             (Ok(remote), Ok(local)) => Connecting::Connected { remote, local },
             _ => Connecting::Pending,
+        }
+    }
+}
+
+impl Driver {
+    pub(crate) fn add_dial(&mut self, mut dialing: Box<Dialing>) {
+        self.io.counters.dials += 1;
+        let number = dialing.number;
+        let io = &mut self.io;
+        let mut failed = None;
+        let key = self.entries.insert_with_key(|key| {
+            failed = dialing.register(io, key).err();
+            Entry::Dialing(Some(dialing))
+        });
+        self.dials.insert(number, key);
+        if let Some(error) = failed {
+            self.fail_dial(key, errno_of(&error));
+        } else {
+            // A connect to a unix socket is done at once.
+            self.progress_dial(key);
+        }
+    }
+
+    pub(crate) fn progress_dial(&mut self, key: Key) {
+        let Some(Entry::Dialing(Some(dialing))) = self.entries.get(key) else {
+            return;
+        };
+        match dialing.progress() {
+            Connecting::Pending => {}
+            Connecting::Failed { errno } => self.fail_dial(key, errno),
+            Connecting::Connected { remote, local } => self.finish_dial(key, remote, local),
+        }
+    }
+
+    pub(crate) fn finish_dial(&mut self, key: Key, remote: Address, local: Address) {
+        if !self.io.has_room(0) {
+            return self.io.stall_key(key);
+        }
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        let Entry::Dialing(dialing) = entry else {
+            return;
+        };
+        let Some(dialing) = dialing.take() else {
+            return;
+        };
+        // Same row, same generation, same token: the registration goes on to serve.
+        let mut connection = Connection::new(key, dialing.socket);
+        // The edge that told of the connect may have told of data as well.
+        self.io.queue(&mut connection);
+        *entry = Entry::Connection(connection);
+        self.dials.remove(&dialing.number);
+        let (id, dial) = (key.id(), dialing.number);
+        self.io.post(&Event::Connected {
+            id,
+            dial,
+            remote,
+            local,
+        });
+    }
+
+    pub(crate) fn fail_dial(&mut self, key: Key, errno: i32) {
+        let Some(Entry::Dialing(Some(dialing))) = self.entries.get_mut(key) else {
+            return;
+        };
+        dialing.failure = Some(errno);
+        if !self.io.has_room(0) {
+            return self.io.stall_key(key);
+        }
+        // Its number is forgotten with the first report, so that there is no second one.
+        if self.dials.remove(&dialing.number).is_some() {
+            self.io.post(&Event::DialFailed {
+                dial: dialing.number,
+                errno,
+            });
+            self.io.dead.push(key);
         }
     }
 }

@@ -8,11 +8,9 @@ use mio::{Events, Registry};
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
-use crate::address::Address;
 use crate::command::Command;
 use crate::connection::Connection;
-use crate::dialer::{Connecting, Dialing, canceled};
-use crate::error::errno_of;
+use crate::dialer::{Dialing, canceled};
 use crate::event::{EndReason, Event};
 use crate::io::Io;
 use crate::key::{Key, WAKER};
@@ -28,9 +26,9 @@ use crate::sys::socket::Socket;
 /// It sits behind a lock, and whoever holds the lock drives: the poller thread, or the host for a
 /// few commands while the poller sleeps. It never blocks and does not know who calls it.
 pub(crate) struct Driver {
-    entries: SlotMap<Key, Entry>,
-    listeners: FxHashMap<u32, Key>,
-    dials: FxHashMap<u32, Key>,
+    pub(crate) entries: SlotMap<Key, Entry>,
+    pub(crate) listeners: FxHashMap<u32, Key>,
+    pub(crate) dials: FxHashMap<u32, Key>,
     /// Parcels that wait for room in the event ring.
     parcels: VecDeque<Parcel>,
     /// All drivers of the runtime, which accepted connections are spread over.
@@ -38,10 +36,11 @@ pub(crate) struct Driver {
     next_lane: usize,
     /// When the poller wakes up by itself, if it sleeps.
     parked_until: Option<Instant>,
-    io: Io,
+    pub(crate) io: Io,
 }
 
-enum Entry {
+/// What a row of the table can be.
+pub(crate) enum Entry {
     Connection(Connection),
     /// Empty only while it becomes a connection.
     Dialing(Option<Box<Dialing>>),
@@ -303,24 +302,6 @@ impl Driver {
         self.listeners.insert(number, key);
     }
 
-    fn add_dial(&mut self, mut dialing: Box<Dialing>) {
-        self.io.counters.dials += 1;
-        let number = dialing.number;
-        let io = &mut self.io;
-        let mut failed = None;
-        let key = self.entries.insert_with_key(|key| {
-            failed = dialing.register(io, key).err();
-            Entry::Dialing(Some(dialing))
-        });
-        self.dials.insert(number, key);
-        if let Some(error) = failed {
-            self.fail_dial(key, errno_of(&error));
-        } else {
-            // A connect to a unix socket is done at once.
-            self.progress_dial(key);
-        }
-    }
-
     fn add_connection(&mut self, socket: Socket) -> std::io::Result<ConnectionId> {
         let io = &mut self.io;
         let mut registered = Ok(());
@@ -333,63 +314,6 @@ impl Driver {
             self.entries.remove(key);
         }
         registered.map(|()| key.id())
-    }
-
-    fn progress_dial(&mut self, key: Key) {
-        let Some(Entry::Dialing(Some(dialing))) = self.entries.get(key) else {
-            return;
-        };
-        match dialing.progress() {
-            Connecting::Pending => {}
-            Connecting::Failed { errno } => self.fail_dial(key, errno),
-            Connecting::Connected { remote, local } => self.finish_dial(key, remote, local),
-        }
-    }
-
-    fn finish_dial(&mut self, key: Key, remote: Address, local: Address) {
-        if !self.io.has_room(0) {
-            return self.io.stall_key(key);
-        }
-        let Some(entry) = self.entries.get_mut(key) else {
-            return;
-        };
-        let Entry::Dialing(dialing) = entry else {
-            return;
-        };
-        let Some(dialing) = dialing.take() else {
-            return;
-        };
-        // Same row, same generation, same token: the registration goes on to serve.
-        let mut connection = Connection::new(key, dialing.socket);
-        // The edge that told of the connect may have told of data as well.
-        self.io.queue(&mut connection);
-        *entry = Entry::Connection(connection);
-        self.dials.remove(&dialing.number);
-        let (id, dial) = (key.id(), dialing.number);
-        self.io.post(&Event::Connected {
-            id,
-            dial,
-            remote,
-            local,
-        });
-    }
-
-    fn fail_dial(&mut self, key: Key, errno: i32) {
-        let Some(Entry::Dialing(Some(dialing))) = self.entries.get_mut(key) else {
-            return;
-        };
-        dialing.failure = Some(errno);
-        if !self.io.has_room(0) {
-            return self.io.stall_key(key);
-        }
-        // Its number is forgotten with the first report, so that there is no second one.
-        if self.dials.remove(&dialing.number).is_some() {
-            self.io.post(&Event::DialFailed {
-                dial: dialing.number,
-                errno,
-            });
-            self.io.dead.push(key);
-        }
     }
 
     fn on_command(&mut self, command: Command) {
@@ -411,6 +335,7 @@ impl Driver {
             Command::Destroy { id } => {
                 self.on_connection(id, |connection, io| connection.end(EndReason::Local, io));
             }
+            Command::Reset { id } => self.on_connection(id, Connection::reset),
             Command::Accept { listener } => self.on_listener(listener, Listener::begin),
             Command::CloseListener { listener } => self.on_listener(listener, Listener::close),
             Command::CancelDial { dial } => match self.dials.get(&dial).copied() {

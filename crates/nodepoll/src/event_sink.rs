@@ -23,7 +23,7 @@ impl EventSink {
 
     /// Posts an event; the host sees it after [`publish`](Self::publish).
     pub(crate) fn post(&mut self, ring: &Ring, event: &Event) {
-        use std::sync::atomic::Ordering::Relaxed;
+        use linkbuf::sync::Ordering::Relaxed;
 
         assert!(
             self.room(ring) > 0,

@@ -61,6 +61,3 @@ pub const DISCARD_BYTES: usize = 64 << 10;
 
 /// Free arena bytes below which a driver asks the host for another chunk.
 pub const MEMORY_LOW_BYTES: usize = 2 * NODE_BYTES_MAX;
-
-/// Longest time that a stopped poller may take until its thread is joined without it.
-pub const JOIN_TIME: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use linkbuf::sync::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::address::Address;

@@ -50,16 +50,18 @@ layout! {
     COMMAND_CLOSE = 2;
     /// Command: close at once.
     COMMAND_DESTROY = 3;
+    /// Command: close at once, with a reset.
+    COMMAND_RESET = 4;
     /// Command: tell when the kernel has taken all output queued so far.
-    COMMAND_ACKNOWLEDGE = 4;
+    COMMAND_ACKNOWLEDGE = 5;
     /// Command: begin to accept.
-    COMMAND_ACCEPT = 5;
+    COMMAND_ACCEPT = 6;
     /// Command: accept what waits, then close the listener.
-    COMMAND_CLOSE_LISTENER = 6;
+    COMMAND_CLOSE_LISTENER = 7;
     /// Command: give a dial up. It fails with `ECANCELED` unless it has ended before.
-    COMMAND_CANCEL_DIAL = 7;
+    COMMAND_CANCEL_DIAL = 8;
     /// Command: panic, so that a test can see what a panic does.
-    COMMAND_FAULT = 8;
+    COMMAND_FAULT = 9;
 
     /// Word: the kind of the record.
     KIND = 0;

@@ -1,6 +1,6 @@
+use linkbuf::sync::{AtomicI32, AtomicUsize, Ordering};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use linkbuf::Arena;

@@ -1,4 +1,4 @@
-use std::sync::atomic::Ordering;
+use linkbuf::sync::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 

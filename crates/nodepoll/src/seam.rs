@@ -1,5 +1,5 @@
+use linkbuf::sync::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use linkbuf::Arena;
 use linkbuf::sync::fence;
