@@ -14,7 +14,7 @@ import {
 import { checkFunction } from './internal/validate.ts'
 import { Waits } from './internal/waits.ts'
 import { LinkBuffer } from './link-buffer.ts'
-import { COMMAND_CLOSE, COMMAND_DESTROY, COMMAND_RESET } from './native/record.ts'
+import { COMMAND_CLOSE, COMMAND_DESTROY, COMMAND_PROBE, COMMAND_RESET } from './native/record.ts'
 import { Reader } from './reader.ts'
 import { Writer } from './writer.ts'
 
@@ -29,6 +29,7 @@ const ENDED = 16 // the socket is gone
 const CALLING_BACK = 32 // close callbacks are running
 const FINISHED = 64 // close callbacks have run
 const LEAVING = 128 // it is to be closed when it is idle
+const QUIET = 256 // nothing has come since the driver was asked whether something is on its way
 
 /** Stands for onConnect where a count of consumed bytes stands for onRequest. */
 const CONNECTING = -1
@@ -188,7 +189,7 @@ export class Connection {
     const { input } = this
     input._receive(node, offset, length)
     this.#bytesRead += length
-    this.#flags |= FRESH
+    this.#flags = (this.#flags | FRESH) & ~QUIET
     if (this.#waits?.inputCame(input.length)) this._channel.dispatcher.yieldToContinuations()
     this.#advance()
   }
@@ -203,9 +204,14 @@ export class Connection {
     this.#advance()
   }
 
+  /** The driver was asked, and has found nothing to read. @internal */
+  _quiet(): void {
+    this.#flags |= QUIET
+    this.#advance()
+  }
+
   /** The kernel has taken what was asked about. @internal */
   _drained(): void {
-    this.#writer?._acknowledged()
     this.#outputTaken()
   }
 
@@ -265,11 +271,17 @@ export class Connection {
         this.#callBackAll()
       } else {
         if (this.#flags & PEER_ENDED) this._end({ by: 'peer' }, COMMAND_CLOSE)
-        if (this.#flags & LEAVING && this.#hasNoInput())
-          this._end({ by: 'shutdown' }, COMMAND_CLOSE)
+        else if (this.#flags & LEAVING) this.#leave()
         return
       }
     }
+  }
+
+  /** Closes an idle connection, once the driver has found nothing more to read. */
+  #leave(): void {
+    if (this.#flags & CLOSING || !this.#hasNoInput()) return
+    if (this.#flags & QUIET) this._end({ by: 'shutdown' }, COMMAND_CLOSE)
+    else this._channel.command(COMMAND_PROBE)
   }
 
   get #theEnd(): Ending<CloseCallback> {
@@ -290,7 +302,7 @@ export class Connection {
    * what had been read before it, or `CONNECTING` for onConnect.
    */
   #call(handler: Handler, consumed: number): void {
-    this.#flags |= PENDING
+    this.#flags = (this.#flags | PENDING) & ~QUIET
     try {
       const result = handler(this, this.#context)
       if (isThenable(result)) {

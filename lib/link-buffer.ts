@@ -180,21 +180,16 @@ export class LinkBuffer {
 
   /**
    * Takes all unread segments out, as a chain. What is consumed of the first one stays here until
-   * it is released, because there may be views of it. @internal
+   * it is released, and so does all that there may be views of. @internal
    */
   _takeUnread(): Segment | undefined {
     const first = this.#read
     if (first === undefined || this.#length === 0) return undefined
     this.#consumed += this.#length
     this.#length = 0
-    if (first.at > first.start) return this.#split(first)
-    // All before it is consumed, and ends here.
-    const last = this.#before(first)
-    if (last !== undefined) last.next = undefined
-    else this.#head = undefined
-    this.#tail = last
-    this.#read = last
-    return first
+    const taken = first.at > first.start ? this.#split(first) : this.#cut(first)
+    if (this.#hasViews) this.#keep(taken)
+    return taken
   }
 
   /**
@@ -235,6 +230,7 @@ export class LinkBuffer {
     this.#tail = segment
   }
 
+  /** Cuts the chain in the middle of a segment; the rest of it gets a lease of its own. */
   #split(first: Segment): Segment {
     const { node, chunk, at, end, next } = first
     if (node !== NO_NODE) this.#memory.retain(node)
@@ -244,6 +240,27 @@ export class LinkBuffer {
     first.next = undefined
     this.#tail = first
     return rest
+  }
+
+  /** Cuts the chain before a segment of which nothing is consumed. */
+  #cut(first: Segment): Segment {
+    const last = this.#before(first)
+    if (last !== undefined) last.next = undefined
+    else this.#head = undefined
+    this.#tail = last
+    this.#read = last
+    return first
+  }
+
+  /** Holds segments that others have taken until the release, with leases of its own. */
+  #keep(taken: Segment): void {
+    for (let segment: Segment | undefined = taken; segment; segment = segment.next) {
+      if (segment.node === NO_NODE) continue
+      this.#memory.retain(segment.node)
+      const held = new Segment(segment.node, segment.chunk, segment.at, segment.end)
+      held.at = held.end
+      this.#link(held)
+    }
   }
 
   #before(segment: Segment): Segment | undefined {

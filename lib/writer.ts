@@ -49,7 +49,8 @@ export class Writer {
   #tail: Segment | undefined
   #unflushed = 0
   #flushed = 0
-  #isAcknowledging = false
+  /** Up to where the driver has been asked to tell of its progress. */
+  #acknowledged = 0
 
   /** @internal */
   constructor(connection: Connection, memory: Memory) {
@@ -165,11 +166,6 @@ export class Writer {
     return draining
   }
 
-  /** The driver has told how far it is. @internal */
-  _acknowledged(): void {
-    this.#isAcknowledging = false
-  }
-
   /** Gives back what was written and never flushed. @internal */
   _drop(): void {
     for (let segment = this.#head; segment !== undefined; segment = segment.next) {
@@ -193,8 +189,9 @@ export class Writer {
   }
 
   #acknowledge(): void {
-    if (this.#isAcknowledging) return
-    this.#isAcknowledging = true
+    // The driver tells of its progress until it has come so far.
+    if (this.#connection.bytesWritten < this.#acknowledged) return
+    this.#acknowledged = this.#flushed
     this.#connection._channel.command(COMMAND_ACKNOWLEDGE)
   }
 

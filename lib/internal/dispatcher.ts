@@ -214,6 +214,10 @@ export class Dispatcher {
         connection?._channel.noteSent(word(record.SENT))
         connection?._drained()
         break
+      case record.EVENT_QUIET:
+        connection?._channel.noteSent(word(record.SENT))
+        connection?._quiet()
+        break
       case record.EVENT_CLOSED:
         connection?._channel.noteSent(word(record.SENT))
         connection?._closed(reasonOf(word(record.REASON), word(record.ERRNO), word(record.SYSCALL)))

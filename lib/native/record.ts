@@ -15,7 +15,7 @@ export const EVENT_DIAL_FAILED = 3
 export const EVENT_DATA = 4
 /** Event: the peer has sent FIN. */
 export const EVENT_END = 5
-/** Event: the kernel has taken the output up to an acknowledgement that was asked for. */
+/** Event: the kernel has taken output since an acknowledgement was asked for. It comes again until all is taken that was queued then. */
 export const EVENT_DRAINED = 6
 /** Event: the connection is no more. The last one of its generation. */
 export const EVENT_CLOSED = 7
@@ -27,6 +27,8 @@ export const EVENT_LISTENER_ERROR = 9
 export const EVENT_NEED_MEMORY = 10
 /** Event: the driver has panicked and all its connections are gone. The last one of its lane. */
 export const EVENT_FAILED = 11
+/** Event: a read of the socket has found nothing, as a probe has asked for. */
+export const EVENT_QUIET = 12
 
 /** Command: send a leased segment; the lease goes with it. */
 export const COMMAND_WRITE = 1
@@ -46,6 +48,8 @@ export const COMMAND_CLOSE_LISTENER = 7
 export const COMMAND_CANCEL_DIAL = 8
 /** Command: panic, so that a test can see what a panic does. */
 export const COMMAND_FAULT = 9
+/** Command: read the socket, and tell when nothing is found. */
+export const COMMAND_PROBE = 10
 
 /** Word: the kind of the record. */
 export const KIND = 0

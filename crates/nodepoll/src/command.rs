@@ -2,8 +2,8 @@ use linkbuf::SegmentId;
 
 use crate::record::{
     COMMAND_ACCEPT, COMMAND_ACKNOWLEDGE, COMMAND_CANCEL_DIAL, COMMAND_CLOSE,
-    COMMAND_CLOSE_LISTENER, COMMAND_DESTROY, COMMAND_FAULT, COMMAND_RESET, COMMAND_WRITE,
-    ConnectionId, DIAL, Fields, KIND, LISTENER, Record,
+    COMMAND_CLOSE_LISTENER, COMMAND_DESTROY, COMMAND_FAULT, COMMAND_PROBE, COMMAND_RESET,
+    COMMAND_WRITE, ConnectionId, DIAL, Fields, KIND, LISTENER, Record,
 };
 
 /// What a host tells a driver.
@@ -34,6 +34,8 @@ pub enum Command {
     CancelDial { dial: u32 },
     /// [`COMMAND_FAULT`](crate::record::COMMAND_FAULT)
     Fault,
+    /// [`COMMAND_PROBE`](crate::record::COMMAND_PROBE)
+    Probe { id: ConnectionId },
 }
 
 impl Command {
@@ -56,6 +58,7 @@ impl Command {
             }
             Self::CancelDial { dial } => Fields::new(COMMAND_CANCEL_DIAL).with_unsigned(DIAL, dial),
             Self::Fault => Fields::new(COMMAND_FAULT),
+            Self::Probe { id } => Fields::new(COMMAND_PROBE).with_id(id),
         };
         fields.into_record()
     }
@@ -84,6 +87,7 @@ impl Command {
                 dial: fields.unsigned(DIAL),
             },
             COMMAND_FAULT => Self::Fault,
+            COMMAND_PROBE => Self::Probe { id },
             _ => return None,
         })
     }
@@ -118,6 +122,7 @@ mod tests {
                 Command::CloseListener { listener: n },
                 Command::CancelDial { dial: n },
                 Command::Fault,
+                Command::Probe { id },
             ] {
                 assert_eq!(Command::decode(command.encode()), Some(command));
             }

@@ -20,7 +20,7 @@ pub(crate) struct Connection {
     pub(crate) output: LinkBuffer,
     /// Bytes that the kernel has taken.
     pub(crate) sent: u64,
-    /// Counts of sent bytes that the host wants to be told of: the next one and the last one.
+    /// The host wants to be told of sent bytes: how many it knows of, and up to which count.
     pub(crate) acknowledge: Option<(u64, u64)>,
     /// Input thrown away since the close began.
     pub(crate) discarded: usize,
@@ -32,6 +32,10 @@ pub(crate) struct Connection {
     pub(crate) reason: EndReason,
     /// The kernel has told of an end, an error or urgent data: a short read proves nothing then.
     pub(crate) ending: bool,
+    /// Its end is a reset.
+    resets: bool,
+    /// The host wants to know when a read finds nothing.
+    pub(crate) probed: bool,
     /// The driver's lists that it stands in.
     pub(crate) listed: Listed,
     /// What the host has not been told of yet.
@@ -54,6 +58,7 @@ pub(crate) struct Listed {
 struct Owed {
     end: bool,
     drained: bool,
+    quiet: bool,
 }
 
 impl Connection {
@@ -70,6 +75,8 @@ impl Connection {
             failure: None,
             reason: EndReason::Local,
             ending: false,
+            resets: false,
+            probed: false,
             listed: Listed::default(),
             owed: Owed::default(),
         }
@@ -92,7 +99,7 @@ impl Connection {
 
     /// Ends the connection with a reset.
     pub(crate) fn reset(&mut self, io: &mut Io) {
-        self.socket.reset_on_close();
+        self.resets = true;
         self.end(EndReason::Local, io);
     }
 
@@ -168,7 +175,7 @@ impl Connection {
         match self.state {
             ConnectionState::Lingering => self.end(EndReason::Local, io),
             ConnectionState::Flushing | ConnectionState::FlushingLast => {
-                self.socket.reset_on_close();
+                self.resets = true;
                 self.end(EndReason::Timeout, io);
             }
             _ => {}
@@ -194,6 +201,20 @@ impl Connection {
         self.report(io);
     }
 
+    /// Reads the socket in the next turn, and tells the host when nothing is found.
+    pub(crate) fn probe(&mut self, io: &mut Io) {
+        self.probed = true;
+        io.queue(self);
+    }
+
+    /// The host is to be told that a read has found nothing, if it has asked.
+    pub(crate) fn found_nothing(&mut self, io: &mut Io) {
+        if std::mem::take(&mut self.probed) {
+            self.owed.quiet = true;
+            self.report(io);
+        }
+    }
+
     /// Tells the host what it is owed, as far as there is room. Whether all was told.
     pub(crate) fn report(&mut self, io: &mut Io) -> bool {
         let (id, sent) = (self.key.id(), self.sent);
@@ -205,11 +226,26 @@ impl Connection {
             self.owed.drained = false;
             io.post(&Event::Drained { id, sent });
         }
-        let told = !self.owed.end && !self.owed.drained;
+        if self.owed.quiet && io.has_room(0) {
+            self.owed.quiet = false;
+            io.post(&Event::Quiet { id, sent });
+        }
+        let told = !(self.owed.end || self.owed.drained || self.owed.quiet);
         if !told && self.state != ConnectionState::Closed {
             io.owing.push(self.key);
         }
         told
+    }
+
+    /// Lets go of the socket. Dropping it closes the descriptor.
+    pub(crate) fn retire(&mut self, io: &Io) {
+        self.socket.deregister(&io.registry);
+        if self.resets {
+            // A shutdown would send FIN first.
+            self.socket.reset_on_close();
+        } else {
+            self.socket.shutdown_both();
+        }
     }
 
     /// Tells the host of the end, if there is room.

@@ -336,6 +336,7 @@ impl Driver {
                 self.on_connection(id, |connection, io| connection.end(EndReason::Local, io));
             }
             Command::Reset { id } => self.on_connection(id, Connection::reset),
+            Command::Probe { id } => self.on_connection(id, Connection::probe),
             Command::Accept { listener } => self.on_listener(listener, Listener::begin),
             Command::CloseListener { listener } => self.on_listener(listener, Listener::close),
             Command::CancelDial { dial } => match self.dials.get(&dial).copied() {
@@ -400,10 +401,7 @@ impl Driver {
 
     fn free(&mut self, entry: Entry) {
         match entry {
-            Entry::Connection(mut connection) => {
-                connection.socket.deregister(&self.io.registry);
-                connection.socket.shutdown_both();
-            }
+            Entry::Connection(mut connection) => connection.retire(&self.io),
             Entry::Dialing(Some(mut dialing)) => {
                 dialing.socket.deregister(&self.io.registry);
             }

@@ -4,8 +4,8 @@ use crate::address::Address;
 use crate::record::{
     ACCEPTED, ConnectionId, DIAL, ERRNO, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_CONNECTED, EVENT_DATA,
     EVENT_DIAL_FAILED, EVENT_DRAINED, EVENT_END, EVENT_FAILED, EVENT_LISTENER_CLOSED,
-    EVENT_LISTENER_ERROR, EVENT_NEED_MEMORY, Fields, KIND, LISTENER, LOCAL, REASON, REASON_ERROR,
-    REASON_LOCAL, REASON_PEER, REASON_TIMEOUT, REMOTE, Record, SYSCALL, SYSCALL_NONE,
+    EVENT_LISTENER_ERROR, EVENT_NEED_MEMORY, EVENT_QUIET, Fields, KIND, LISTENER, LOCAL, REASON,
+    REASON_ERROR, REASON_LOCAL, REASON_PEER, REASON_TIMEOUT, REMOTE, Record, SYSCALL, SYSCALL_NONE,
 };
 
 /// Why a connection ended.
@@ -73,6 +73,8 @@ pub enum Event {
     NeedMemory,
     /// [`EVENT_FAILED`](crate::record::EVENT_FAILED)
     Failed,
+    /// [`EVENT_QUIET`](crate::record::EVENT_QUIET)
+    Quiet { id: ConnectionId, sent: u64 },
 }
 
 impl Event {
@@ -125,6 +127,7 @@ impl Event {
                 .with(ERRNO, errno),
             Self::NeedMemory => Fields::new(EVENT_NEED_MEMORY),
             Self::Failed => Fields::new(EVENT_FAILED),
+            Self::Quiet { id, sent } => Fields::new(EVENT_QUIET).with_id(id).with_sent(sent),
         };
         fields.into_record()
     }
@@ -183,6 +186,10 @@ impl Event {
             },
             EVENT_NEED_MEMORY => Self::NeedMemory,
             EVENT_FAILED => Self::Failed,
+            EVENT_QUIET => Self::Quiet {
+                id,
+                sent: fields.sent(),
+            },
             _ => return None,
         })
     }
@@ -274,6 +281,7 @@ mod tests {
             Event::ListenerError { listener: n, errno },
             Event::NeedMemory,
             Event::Failed,
+            Event::Quiet { id, sent },
         ]
     }
 

@@ -86,7 +86,7 @@ impl Connection {
                         segment,
                         sent: self.sent,
                     });
-                    if count < asked && SHORT_READ_EMPTIES && !self.ending {
+                    if count < asked && SHORT_READ_EMPTIES && !self.ending && !self.probed {
                         return;
                     }
                     budget = budget.saturating_sub(count);
@@ -132,8 +132,9 @@ impl Connection {
 
     fn read_blocked(&mut self, io: &mut Io) {
         if let Some(failure) = self.failure {
-            self.end(failure, io);
+            return self.end(failure, io);
         }
+        self.found_nothing(io);
     }
 
     fn read_failed(&mut self, errno: i32, io: &mut Io) {

@@ -31,7 +31,8 @@ layout! {
     EVENT_DATA = 4;
     /// Event: the peer has sent FIN.
     EVENT_END = 5;
-    /// Event: the kernel has taken the output up to an acknowledgement that was asked for.
+    /// Event: the kernel has taken output since an acknowledgement was asked for. It comes again
+    /// until all is taken that was queued then.
     EVENT_DRAINED = 6;
     /// Event: the connection is no more. The last one of its generation.
     EVENT_CLOSED = 7;
@@ -43,6 +44,8 @@ layout! {
     EVENT_NEED_MEMORY = 10;
     /// Event: the driver has panicked and all its connections are gone. The last one of its lane.
     EVENT_FAILED = 11;
+    /// Event: a read of the socket has found nothing, as a probe has asked for.
+    EVENT_QUIET = 12;
 
     /// Command: send a leased segment; the lease goes with it.
     COMMAND_WRITE = 1;
@@ -62,6 +65,8 @@ layout! {
     COMMAND_CANCEL_DIAL = 8;
     /// Command: panic, so that a test can see what a panic does.
     COMMAND_FAULT = 9;
+    /// Command: read the socket, and tell when nothing is found.
+    COMMAND_PROBE = 10;
 
     /// Word: the kind of the record.
     KIND = 0;

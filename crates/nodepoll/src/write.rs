@@ -25,9 +25,8 @@ impl Connection {
 
     /// Notes that the host wants to know when all output queued so far has been taken.
     pub(crate) fn acknowledge_all(&mut self, io: &mut Io) {
-        let end = self.sent + self.output.len() as u64;
-        let next = self.acknowledge.map_or(end, |(next, _)| next);
-        self.acknowledge = Some((next, end));
+        let last = self.sent + self.output.len() as u64;
+        self.acknowledge = Some((self.sent, last));
         self.acknowledge_sent(io);
     }
 
@@ -64,13 +63,16 @@ impl Connection {
     }
 
     fn acknowledge_sent(&mut self, io: &mut Io) {
-        let Some((next, last)) = self.acknowledge else {
+        let Some((told, last)) = self.acknowledge else {
             return;
         };
-        if self.sent < next {
+        if self.sent >= last {
+            self.acknowledge = None;
+        } else if self.sent > told {
+            self.acknowledge = Some((self.sent, last));
+        } else {
             return;
         }
-        self.acknowledge = (self.sent < last).then_some((last, last));
         self.owe_drained(io);
     }
 }
