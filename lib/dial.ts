@@ -84,6 +84,7 @@ function attempt(target: string, checked: Checked, handlers: Handlers): Promise<
     localPort,
     noDelay,
   })
+  if (outcome.hasLoopFailed) return Promise.resolve({ error: laneFailedError() })
   if (outcome.errno !== 0) return Promise.resolve(failed(outcome.errno, outcome.syscall))
   dispatcher.hold()
   return new Promise((resolve) => {
@@ -100,7 +101,9 @@ function attempt(target: string, checked: Checked, handlers: Handlers): Promise<
         settle({ connection: new Connection(dispatcher, handlers, opened, own) })
       },
       failed: (errno) => settle(failed(errno, 'connect')),
-      laneFailed: () => settle({ error: laneFailedError() }),
+      laneFailed: (isOwn) => {
+        if (isOwn) settle({ error: laneFailedError() })
+      },
     })
   })
 }

@@ -1,6 +1,6 @@
 import { getSystemErrorMap, inspect } from 'node:util'
 
-/** The codes of errors that nodepoll itself makes. `docs/errors.md` has cause and remedy of each. */
+/** The codes of our own errors. `docs/errors.md` has cause and remedy of each. */
 export type ErrorCode =
   | 'ERR_NODEPOLL_ALREADY_STARTED'
   | 'ERR_NODEPOLL_CONCURRENT_READ'
@@ -128,8 +128,13 @@ export function invalidArgValue(name: string, value: unknown, reason: string): T
   return withCode(new TypeError(message), 'ERR_INVALID_ARG_VALUE')
 }
 
+export function unknownEncoding(value: unknown): TypeError {
+  return withCode(new TypeError(`Unknown encoding: ${received(value)}`), 'ERR_UNKNOWN_ENCODING')
+}
+
 export function outOfRange(name: string, range: string, value: unknown): RangeError {
-  const message = `The value of "${name}" is out of range. It must be ${range}. Received ${received(value)}`
+  const what = `The value of "${name}" is out of range`
+  const message = `${what}. It must be ${range}. Received ${received(value)}`
   return withCode(new RangeError(message), 'ERR_OUT_OF_RANGE')
 }
 

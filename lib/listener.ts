@@ -33,6 +33,8 @@ export class Listener {
   #accepted = 0
   /** How many were accepted in all, once the driver has told. */
   #expected = -1
+  /** A lane has failed, and connections that were on their way to it are lost. */
+  #mayMissSome = false
   #closed: Promise<void>
   #resolveClosed: () => void = () => {}
 
@@ -92,9 +94,14 @@ export class Listener {
   }
 
   /** @internal */
-  laneFailed(): void {
-    this.#owner?.failed(laneFailedError())
-    this.closed(this.#accepted)
+  laneFailed(isOwn: boolean): void {
+    this.#mayMissSome = true
+    if (isOwn) {
+      this.#owner?.failed(laneFailedError())
+      this.closed(this.#accepted)
+    } else {
+      this.#settle()
+    }
   }
 
   /** @internal */
@@ -106,8 +113,9 @@ export class Listener {
 
   #settle(): void {
     // Connections may have gone to other lanes, whose events come in their own time.
-    if (this.#accepted !== this.#expected || !this.#dispatcher.listeners.delete(this.#number))
-      return
+    const isComplete = this.#accepted === this.#expected || this.#mayMissSome
+    if (this.#expected < 0 || !isComplete) return
+    if (!this.#dispatcher.listeners.delete(this.#number)) return
     this.#dispatcher.yieldToContinuations()
     this.#dispatcher.unhold()
     this.#resolveClosed()
@@ -168,6 +176,7 @@ function listenOn(endpoint: Endpoint & { backlog: number }, path: string | undef
     ipv6Only: false,
     noDelay: true,
   })
+  if (outcome.hasLoopFailed) throw laneFailedError()
   if (outcome.errno !== 0) {
     const [address, port] = path === undefined ? [endpoint.host, endpoint.port] : [path]
     throw systemError(outcome.errno, outcome.syscall, address, port)

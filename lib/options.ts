@@ -56,7 +56,7 @@ export interface ListenOptions {
   host?: string
   /** @default 0, which picks a free one */
   port?: number
-  /** The path of a unix socket, in place of host and port. It is removed when the listener closes. */
+  /** The path of a unix socket, in place of host and port. Its file goes with the listener. */
   path?: string
   /**
    * Connections that wait in the kernel to be accepted.

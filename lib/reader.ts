@@ -76,27 +76,35 @@ export class Reader {
   }
 
   #read<T>(n: number, take: (input: LinkBuffer) => T): Promise<T> {
-    const reading = this.#readWhenThere(n, take)
-    // A read that nobody awaits any more must not end the process when its connection does.
-    reading.catch(noop)
+    const reading: Promise<T> = this.#readWhenThere(n, take, () => reading.catch(noop))
     return reading
   }
 
   // Errors are made in here, so that their stack leads to the caller.
-  async #readWhenThere<T>(n: number, take: (input: LinkBuffer) => T): Promise<T> {
-    checkCount(n)
-    const connection = this.#connection
-    const waits = connection._waits
-    if (waits.isReading) {
-      throw failure('ERR_NODEPOLL_CONCURRENT_READ', 'another read of this connection is waiting')
+  async #readWhenThere<T>(
+    n: number,
+    take: (input: LinkBuffer) => T,
+    ignore: () => void,
+  ): Promise<T> {
+    try {
+      checkCount(n)
+      const connection = this.#connection
+      const { input, _waits: waits } = connection
+      if (waits.isReading) {
+        throw failure('ERR_NODEPOLL_CONCURRENT_READ', 'another read of this connection is waiting')
+      }
+      if (input.length < n) {
+        waits.isReading = true
+        while (input.length < n && connection.isActive) await waits.input(n)
+        waits.isReading = false
+        if (input.length < n) throw connection._endError()
+      }
+      return take(input)
+    } catch (error) {
+      // A read that nobody awaits must not end the process when its connection does. Not sooner:
+      // the stack of the error leads to the caller only while the caller alone waits.
+      queueMicrotask(ignore)
+      throw error
     }
-    const { input } = connection
-    if (input.length < n) {
-      waits.isReading = true
-      while (input.length < n && connection.isActive) await waits.input(n)
-      waits.isReading = false
-      if (input.length < n) throw connection._endError()
-    }
-    return take(input)
   }
 }

@@ -1,5 +1,5 @@
 import type { Connection } from './connection.ts'
-import { closedError, failure, invalidArgType } from './errors.ts'
+import { closedError, failure, invalidArgType, unknownEncoding } from './errors.ts'
 import {
   ACKNOWLEDGE_BYTES,
   NODE_BYTES_MAX,
@@ -80,6 +80,7 @@ export class Writer {
   /** Writes a string. */
   writeString(text: string, encoding: BufferEncoding = 'utf8'): this {
     if (typeof text !== 'string') throw invalidArgType('text', 'of type string', text)
+    if (!Buffer.isEncoding(encoding)) throw unknownEncoding(encoding)
     this.#connection._checkWritable()
     if (text.length === 0) return this
     const guess = text.length * UTF8_BYTES_MAX
@@ -160,9 +161,7 @@ export class Writer {
    * Rejects with the reason if the connection ends first.
    */
   drained(): Promise<void> {
-    const draining = this.#drained()
-    // One that nobody awaits any more must not end the process when its connection does.
-    draining.catch(noop)
+    const draining: Promise<void> = this.#drained(() => draining.catch(noop))
     return draining
   }
 
@@ -176,16 +175,19 @@ export class Writer {
     this.#unflushed = 0
   }
 
-  async #drained(): Promise<void> {
+  async #drained(ignore: () => void): Promise<void> {
     const connection = this.#connection
     const target = this.#flushed
     while (connection.bytesWritten < target && !connection._hasEnded) {
       this.#acknowledge()
       await connection._waits.drain()
     }
-    if (connection.bytesWritten < target) {
-      throw connection._reason?.error ?? closedError()
-    }
+    if (connection.bytesWritten >= target) return
+    const error = connection._reason?.error ?? closedError()
+    // One that nobody awaits any more must not end the process when its connection does. After the
+    // error is made: its stack leads to the caller only while the caller alone waits.
+    queueMicrotask(ignore)
+    throw error
   }
 
   #acknowledge(): void {

@@ -12,6 +12,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -39,6 +40,8 @@ const steps = [
     needsRust: true,
     exists: () => listFiles('lib/native').some((path) => path.endsWith('.node')),
     run: () => execute('npm', ['run', '--silent', 'build:native']),
+    // Its result is copied to dist/.
+    outdates: 'TypeScript build',
   },
   {
     name: 'TypeScript build',
@@ -62,15 +65,21 @@ export async function setup({ withLoadgen = false } = {}) {
   let isRustChecked = false
   for (const step of steps) {
     if (step.optional && !withLoadgen) continue
-    const stamp = join(memory, `${step.name.replaceAll(' ', '-')}.sha256`)
+    const stamp = stampOf(step.name)
     // Taken before the step runs: what is edited meanwhile counts as not yet built.
     const hash = hashOf(step.sources)
     if (step.exists() && readIfThere(stamp) === hash) continue
     if (step.needsRust && !isRustChecked) requireRust()
     isRustChecked ||= step.needsRust === true
     await report(step)
+    if (step.outdates !== undefined) rmSync(stampOf(step.outdates), { force: true })
     writeFileSync(stamp, hash)
   }
+}
+
+/** Where the hash of a step's sources is kept. */
+function stampOf(name) {
+  return join(memory, `${name.replaceAll(' ', '-')}.sha256`)
 }
 
 /**

@@ -25,8 +25,8 @@ export interface Opened {
 interface Sink {
   readonly lane: Lane<Connection>
   failed(errno: number): void
-  /** The driver has panicked, and the socket is gone with it. */
-  laneFailed(): void
+  /** A driver has panicked; if it was its own, the socket is gone with it. */
+  laneFailed(isOwn: boolean): void
 }
 
 /** Who hears of a listener's events. */
@@ -254,7 +254,7 @@ export class Dispatcher {
     const reason: CloseReason = { by: 'error', error: laneFailedError() }
     for (const connection of lane.connections) connection?._closed(reason)
     for (const sink of [...this.listeners.values(), ...this.dials.values()]) {
-      if (sink.lane === lane) sink.laneFailed()
+      sink.laneFailed(sink.lane === lane)
     }
   }
 }

@@ -3,6 +3,9 @@ import type { CloseReason } from './close-reason.ts'
 /** What is to happen when a connection ends, and who waits for it. Made when first needed. */
 export class Ending<Callback> {
   readonly #callbacks: Callback[] = []
+  /** Those that were added after the first had been called. */
+  readonly #late: Callback[] = []
+  #isCalling = false
   #closed: Promise<CloseReason> | undefined
   #closing: Promise<void> | undefined
   #resolve: ((reason: CloseReason) => void) | undefined
@@ -29,16 +32,18 @@ export class Ending<Callback> {
   }
 
   add(callback: Callback): void {
-    this.#callbacks.push(callback)
+    if (this.#isCalling) this.#late.push(callback)
+    else this.#callbacks.push(callback)
   }
 
   /**
    * Calls the callbacks, last added first, each after the one before has settled, and `done` after
-   * the last. Callbacks that are added meanwhile are called too. `call` never throws or rejects.
+   * the last. Those that are added meanwhile come after them. `call` never throws or rejects.
    */
   callBack(call: (callback: Callback) => Promise<void> | undefined, done: () => void): void {
+    this.#isCalling = true
     for (;;) {
-      const callback = this.#callbacks.pop()
+      const callback = this.#callbacks.pop() ?? this.#late.shift()
       if (callback === undefined) break
       const pending = call(callback)
       if (pending !== undefined) {

@@ -37,7 +37,7 @@ export function reportError(
   }
 }
 
-/** Calls user code. What it throws or rejects with goes to `failed`; a promise is for when it settles. */
+/** Calls user code. What it throws or rejects with goes to `failed`. A promise is still pending. */
 export function callGuarded(
   run: () => unknown,
   failed: (error: unknown) => void,

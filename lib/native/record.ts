@@ -15,7 +15,10 @@ export const EVENT_DIAL_FAILED = 3
 export const EVENT_DATA = 4
 /** Event: the peer has sent FIN. */
 export const EVENT_END = 5
-/** Event: the kernel has taken output since an acknowledgement was asked for. It comes again until all is taken that was queued then. */
+/**
+ * Event: the kernel has taken output since an acknowledgement was asked for. It comes again until
+ * all is taken that was queued then.
+ */
 export const EVENT_DRAINED = 6
 /** Event: the connection is no more. The last one of its generation. */
 export const EVENT_CLOSED = 7

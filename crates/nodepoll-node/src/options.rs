@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use napi::bindgen_prelude::Unknown;
 use napi::{Error, Result, Status};
 use napi_derive::napi;
-use nodepoll::{Address, DialOptions, Endpoint, ListenOptions, SystemError};
+use nodepoll::{Address, DialOptions, Endpoint, ListenOptions, OpenError, SystemError};
 
 /// What a runtime is made of. The arrays are kept and written to until the environment ends.
 #[napi(object, object_to_js = false)]
@@ -48,6 +48,8 @@ pub struct BindingDialOptions {
 /// What has become of listening or dialing. Without an error `errno` is 0.
 #[napi(object, object_from_js = false)]
 pub struct BindingOutcome {
+    /// No driver is left to take the socket.
+    pub has_loop_failed: bool,
     pub errno: i32,
     pub syscall: String,
     pub lane: u32,
@@ -98,6 +100,7 @@ impl BindingOutcome {
         };
         let lane = u32::try_from(lane).unwrap_or(u32::MAX);
         Self {
+            has_loop_failed: false,
             errno: 0,
             syscall: String::new(),
             lane,
@@ -107,10 +110,15 @@ impl BindingOutcome {
         }
     }
 
-    pub(crate) fn failed(error: &SystemError) -> Self {
+    pub(crate) fn failed(error: &OpenError) -> Self {
+        let (errno, syscall) = match error {
+            OpenError::System(SystemError { errno, syscall }) => (*errno, *syscall),
+            OpenError::LoopFailed => (0, ""),
+        };
         Self {
-            errno: error.errno,
-            syscall: error.syscall.to_owned(),
+            has_loop_failed: *error == OpenError::LoopFailed,
+            errno,
+            syscall: syscall.to_owned(),
             lane: 0,
             family: 0,
             address: String::new(),

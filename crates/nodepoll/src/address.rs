@@ -64,6 +64,8 @@ impl Address {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -81,5 +83,29 @@ mod tests {
             Address::from_words(&Address::Unix.to_words()),
             Address::Unix
         );
+    }
+
+    proptest! {
+        #[test]
+        fn h69_an_address_of_any_bits_survives_its_words(
+            v4 in any::<bool>(),
+            bits in any::<u128>(),
+            port in any::<u16>(),
+            scope in any::<u32>(),
+        ) {
+            let inet = if v4 {
+                (Ipv4Addr::from_bits(u32::try_from(bits >> 96).unwrap()), port).into()
+            } else {
+                SocketAddrV6::new(Ipv6Addr::from_bits(bits), port, 0, scope).into()
+            };
+            let address = Address::Inet(inet);
+            prop_assert_eq!(Address::from_words(&address.to_words()), address);
+        }
+
+        #[test]
+        fn words_of_any_bits_are_some_address(words in any::<[i32; ADDRESS_WORDS]>()) {
+            let address = Address::from_words(&words);
+            prop_assert_eq!(Address::from_words(&address.to_words()), address);
+        }
     }
 }

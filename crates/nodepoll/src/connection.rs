@@ -92,7 +92,9 @@ impl Connection {
             return self.end(EndReason::Local, io);
         }
         self.give_up_after(CLOSE_SEND_TIME, io);
-        // From here on input is discarded, also what has been waiting for room or memory.
+        // From here on input is discarded, also what waits for room or memory: discarding needs
+        // neither.
+        self.listed.queued = false;
         io.queue(self);
         self.finish_output(io);
     }

@@ -97,7 +97,10 @@ impl Driver {
             (Some(next), Some(until)) => next < until,
             (next, _) => next.is_some(),
         };
-        sooner || !self.io.ready.is_empty()
+        // The poller could not announce before it parked what has found no room here.
+        let waits = self.waits_for_room();
+        self.io.seam.announce_stall(waits);
+        sooner || !self.io.ready.is_empty() || (waits && self.io.seam.has_event_room())
     }
 
     /// Time the poller may sleep: `Some(ZERO)` if there is work, `None` for as long as it likes.
@@ -218,14 +221,27 @@ impl Driver {
                 remote,
                 local,
             };
-            let lane = Arc::clone(&self.lanes[self.next_lane]);
-            self.next_lane = (self.next_lane + 1) % self.lanes.len();
+            let lane = self.choose_lane();
             if Arc::ptr_eq(&lane, &self.io.seam) {
                 self.take_parcel(parcel);
             } else {
                 lane.deliver(parcel);
             }
         }
+    }
+
+    /// The lane for the next connection: each in turn, but for those that have failed.
+    fn choose_lane(&mut self) -> Arc<Seam> {
+        let count = self.lanes.len();
+        let first = self.next_lane;
+        let lives = |&lane: &usize| !self.lanes[lane].has_failed();
+        // This lane lives, so there is one.
+        let lane = (0..count)
+            .map(|step| (first + step) % count)
+            .find(lives)
+            .unwrap_or(first);
+        self.next_lane = (lane + 1) % count;
+        Arc::clone(&self.lanes[lane])
     }
 
     fn fire_timers(&mut self) {
@@ -249,7 +265,14 @@ impl Driver {
         // The ring's end is read first: a parcel is delivered before the commands about it, so
         // that all that belong to these commands are in the box by now.
         let tail = seam.commands.tail();
-        self.parcels.extend(seam.mailbox.take());
+        for parcel in seam.mailbox.take() {
+            // Only a connection needs room for an event at once. The others are taken before the
+            // commands about them.
+            match parcel {
+                Parcel::Accepted { .. } => self.parcels.push_back(parcel),
+                Parcel::Listener(_) | Parcel::Dial(_) => self.take_parcel(parcel),
+            }
+        }
         while self.io.has_room(EVENTS_RESERVED)
             && let Some(parcel) = self.parcels.pop_front()
         {

@@ -31,6 +31,43 @@ impl fmt::Display for SystemError {
 
 impl std::error::Error for SystemError {}
 
+/// Why listening or dialing did not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// The operating system refused.
+    System(SystemError),
+    /// All drivers have panicked; nobody is left to take the socket.
+    LoopFailed,
+}
+
+impl OpenError {
+    /// What the operating system said, if it was the one to refuse.
+    #[must_use]
+    pub fn system(&self) -> Option<SystemError> {
+        match self {
+            Self::System(error) => Some(*error),
+            Self::LoopFailed => None,
+        }
+    }
+}
+
+impl From<SystemError> for OpenError {
+    fn from(error: SystemError) -> Self {
+        Self::System(error)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => error.fmt(f),
+            Self::LoopFailed => f.write_str("all drivers have failed"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
 /// A runtime that could not be started. Nothing of it is left.
 #[derive(Debug)]
 pub struct StartError(pub(crate) io::Error);

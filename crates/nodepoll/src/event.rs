@@ -19,7 +19,7 @@ pub enum EndReason {
     Error {
         /// The error number of the operating system.
         errno: i32,
-        /// [`SYSCALL_READ`](crate::record::SYSCALL_READ) or [`SYSCALL_WRITE`](record::SYSCALL_WRITE).
+        /// The number of the call: see [`SYSCALL_READ`](crate::record::SYSCALL_READ).
         syscall: i32,
     },
     /// The output of a graceful close could not be sent in time.

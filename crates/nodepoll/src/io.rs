@@ -62,7 +62,7 @@ impl Io {
 
     /// Whether the event ring has room for one event beside `reserved` ones.
     pub(crate) fn has_room(&mut self, reserved: u32) -> bool {
-        self.events.room(&self.seam.events) > reserved + 1
+        self.events.has_room(&self.seam.events, reserved + 2)
     }
 
     pub(crate) fn post(&mut self, event: &Event) {

@@ -39,3 +39,42 @@ impl Key {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    #[test]
+    fn h57_h92_a_row_that_is_used_again_has_another_token_and_another_id() {
+        let mut rows = SlotMap::<Key, ()>::with_key();
+        let mut seen = Vec::new();
+        for _ in 0..1000 {
+            let key = rows.insert(());
+            assert_eq!(Key::of_id(key.id()), key);
+            assert_eq!(Key::of_token(key.token()), key);
+            assert_ne!(key.token(), WAKER);
+            assert_eq!(key.id().slot, 1, "the same row");
+            for &old in &seen {
+                assert!(!rows.contains_key(old) && Key::of_id(old.id()) != key);
+            }
+            seen.push(key);
+            rows.remove(key);
+        }
+    }
+
+    #[test]
+    fn h92_the_token_of_the_waker_names_no_row() {
+        let mut rows = SlotMap::<Key, ()>::with_key();
+        for _ in 0..1000 {
+            rows.insert(());
+        }
+        assert!(!rows.contains_key(Key::of_token(WAKER)));
+        let nobody = ConnectionId {
+            slot: u32::MAX,
+            generation: u32::MAX,
+        };
+        assert!(!rows.contains_key(Key::of_id(nobody)));
+    }
+}

@@ -63,14 +63,17 @@ impl Lane {
             seam.event_room_made();
         }
         let tail = load(words, LANE_COMMAND_TAIL);
-        let count = tail.wrapping_sub(seam.commands.tail());
-        if count == 0 || !seam.commands.fits(tail) {
+        if !seam.commands.fits(tail) {
             return;
         }
+        let count = tail.wrapping_sub(seam.commands.tail());
         seam.commands.publish(tail);
         if seam.has_failed() {
-            self.discard_commands();
-        } else if count > DIRECT_COMMANDS || !seam.parking.is_parked() || !self.drive() {
+            // Also what was handed over before the failure and not taken.
+            return self.discard_commands();
+        }
+        let is_direct = count <= DIRECT_COMMANDS && seam.parking.is_parked();
+        if count > 0 && !(is_direct && self.drive()) {
             seam.wake_poller();
         }
     }
@@ -119,6 +122,7 @@ impl Lane {
             let _ = catch_unwind(AssertUnwindSafe(|| driver.abandon()));
         }
         self.seam.fail();
+        self.seam.refuse_parcels();
         None
     }
 

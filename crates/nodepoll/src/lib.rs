@@ -27,6 +27,8 @@ mod key;
 mod lane;
 pub mod limits;
 mod listener;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod mailbox;
 mod options;
 mod parking;
@@ -46,7 +48,7 @@ pub use bell::{Bell, Host};
 pub use command::Command;
 pub use connection_state::ConnectionState;
 pub use counters::Counters;
-pub use error::{StartError, SystemError};
+pub use error::{OpenError, StartError, SystemError};
 pub use event::{EndReason, Event};
 pub use options::{DialOptions, Endpoint, ListenOptions, RuntimeOptions};
 pub use parking::Parking;

@@ -1,5 +1,5 @@
-use linkbuf::sync::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use linkbuf::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use std::sync::PoisonError;
 
 use crate::address::Address;
 use crate::dialer::Dialing;

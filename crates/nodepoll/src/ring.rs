@@ -122,3 +122,82 @@ impl fmt::Debug for Ring {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ring_at(records: usize, position: u32) -> Ring {
+        let ring = Ring::new(Words::boxed(records * RECORD_WORDS));
+        ring.publish(position);
+        ring.consume(position);
+        ring
+    }
+
+    proptest! {
+        #[test]
+        fn h89_records_come_out_as_they_went_in_also_where_positions_wrap(
+            log2 in 0_u32..6,
+            start in prop_oneof![Just(0_u32), u32::MAX - 70..=u32::MAX],
+            steps in prop::collection::vec((any::<bool>(), 0_u32..40), 1..80),
+        ) {
+            let ring = ring_at(1 << log2, start);
+            let capacity = ring.capacity();
+            let mut model = VecDeque::new();
+            let mut next = 0_i32;
+            for (produces, count) in steps {
+                let used = u32::try_from(model.len()).unwrap();
+                if produces {
+                    let tail = ring.tail().wrapping_add(count);
+                    prop_assert_eq!(ring.fits(tail), used + count <= capacity);
+                    if !ring.fits(tail) {
+                        continue;
+                    }
+                    for _ in 0..count {
+                        let position = start.wrapping_add(next.cast_unsigned());
+                        for word in ring.record(position) {
+                            word.store(next, Ordering::Relaxed);
+                        }
+                        model.push_back(next);
+                        next += 1;
+                    }
+                    ring.publish(tail);
+                } else {
+                    let head = ring.head().wrapping_add(count);
+                    prop_assert_eq!(ring.holds(head), count <= used);
+                    if !ring.holds(head) {
+                        continue;
+                    }
+                    for position in 0..count {
+                        let record = ring.read(ring.head().wrapping_add(position));
+                        prop_assert_eq!(record, [model.pop_front().unwrap(); RECORD_WORDS]);
+                    }
+                    ring.consume(head);
+                }
+                prop_assert_eq!(ring.is_empty(), model.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_producer_may_not_step_back_nor_a_consumer_ahead() {
+        for start in [0, u32::MAX - 1] {
+            let ring = ring_at(4, start);
+            ring.publish(start.wrapping_add(2));
+            assert!(ring.fits(start.wrapping_add(2)) && ring.fits(start.wrapping_add(4)));
+            assert!(!ring.fits(start.wrapping_add(1)) && !ring.fits(start.wrapping_add(5)));
+            assert!(ring.holds(start) && ring.holds(start.wrapping_add(2)));
+            assert!(!ring.holds(start.wrapping_add(3)) && !ring.holds(start.wrapping_sub(1)));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a power of two of records")]
+    fn a_ring_of_three_records_is_refused() {
+        let _ = Ring::new(Words::boxed(3 * RECORD_WORDS));
+    }
+}

@@ -11,7 +11,7 @@ use crate::bell::{Bell, Host};
 use crate::counters::Counters;
 use crate::dialer::Dialing;
 use crate::driver::Driver;
-use crate::error::{StartError, SystemError};
+use crate::error::{OpenError, StartError};
 use crate::key::WAKER;
 use crate::lane::Lane;
 use crate::limits::{LEASE_CHANGES, POLLERS_MAX, RING_RECORDS_MIN};
@@ -195,20 +195,21 @@ impl Runtime {
     /// Returns the lane that has it, and the address it got.
     ///
     /// # Errors
-    /// What the operating system said.
-    pub fn listen(&self, options: &ListenOptions) -> Result<(usize, Address), SystemError> {
+    /// What the operating system said; [`OpenError::LoopFailed`] if no driver is left.
+    pub fn listen(&self, options: &ListenOptions) -> Result<(usize, Address), OpenError> {
         let listener = Box::new(Listener::bind(options)?);
         let address = listener.address();
-        Ok((self.deliver(Parcel::Listener(listener)), address))
+        Ok((self.deliver(Parcel::Listener(listener))?, address))
     }
 
     /// Begins to dial. Whether it succeeds is told by an event of the lane that is returned.
     ///
     /// # Errors
-    /// What the operating system said, if it refused at once.
-    pub fn dial(&self, options: &DialOptions) -> Result<usize, SystemError> {
+    /// What the operating system said, if it refused at once; [`OpenError::LoopFailed`] if no
+    /// driver is left.
+    pub fn dial(&self, options: &DialOptions) -> Result<usize, OpenError> {
         let dialing = Box::new(Dialing::begin(options)?);
-        Ok(self.deliver(Parcel::Dial(dialing)))
+        self.deliver(Parcel::Dial(dialing))
     }
 
     /// What all drivers together have done so far.
@@ -243,16 +244,15 @@ impl Runtime {
         }
     }
 
-    fn deliver(&self, parcel: Parcel) -> usize {
+    /// Gives a parcel to the next lane that lives.
+    fn deliver(&self, parcel: Parcel) -> Result<usize, OpenError> {
         let count = self.lanes.len();
         let first = self.next_lane.fetch_add(1, Ordering::Relaxed);
-        // A lane that has failed gets nothing more, as long as another one lives.
-        let lane = (0..count)
-            .map(|step| (first + step) % count)
-            .find(|&lane| !self.lanes[lane].seam.has_failed())
-            .unwrap_or(first % count);
+        let lives = |&lane: &usize| !self.lanes[lane].seam.has_failed();
+        let mut lanes = (0..count).map(|step| (first + step) % count);
+        let lane = lanes.find(lives).ok_or(OpenError::LoopFailed)?;
         self.lanes[lane].seam.deliver(parcel);
-        lane
+        Ok(lane)
     }
 
     /// The control words of a lane.

@@ -6,7 +6,7 @@ use linkbuf::{Arena, CHUNK_BYTES, Chunk, SegmentId};
 
 use crate::bell::Host;
 use crate::command::Command;
-use crate::error::{StartError, SystemError};
+use crate::error::{OpenError, StartError};
 use crate::event::Event;
 use crate::options::{DialOptions, ListenOptions, RuntimeOptions};
 use crate::record::{LANE_COMMAND_TAIL, LANE_EVENT_HEAD};
@@ -65,16 +65,16 @@ impl RustHost {
     /// See [`Runtime::listen`].
     ///
     /// # Errors
-    /// What the operating system said.
-    pub fn listen(&self, options: &ListenOptions) -> Result<(usize, crate::Address), SystemError> {
+    /// See there.
+    pub fn listen(&self, options: &ListenOptions) -> Result<(usize, crate::Address), OpenError> {
         self.runtime.listen(options)
     }
 
     /// See [`Runtime::dial`].
     ///
     /// # Errors
-    /// What the operating system said.
-    pub fn dial(&self, options: &DialOptions) -> Result<usize, SystemError> {
+    /// See there.
+    pub fn dial(&self, options: &DialOptions) -> Result<usize, OpenError> {
         self.runtime.dial(options)
     }
 

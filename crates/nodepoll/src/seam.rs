@@ -75,6 +75,9 @@ impl Seam {
 
     pub(crate) fn deliver(&self, parcel: Parcel) {
         self.mailbox.put(parcel);
+        if self.has_failed() {
+            self.refuse_parcels();
+        }
         self.wake_poller();
     }
 
@@ -129,6 +132,11 @@ impl Seam {
     pub(crate) fn fail(&self) {
         // Release: whoever sees the mark sees the last events too.
         self.failed.store(true, Ordering::Release);
+    }
+
+    /// Nobody takes parcels any more: closes the sockets in them.
+    pub(crate) fn refuse_parcels(&self) {
+        drop(self.mailbox.take());
     }
 
     pub(crate) fn has_failed(&self) -> bool {

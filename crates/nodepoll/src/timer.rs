@@ -39,3 +39,60 @@ impl Timers {
         Some(wait.checked_add(Duration::from_micros(999)).unwrap_or(wait))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn h68_h91_each_entry_is_due_once_and_none_early(
+            steps in prop::collection::vec((prop::option::of(0_u64..5_000), 0_u64..500), 1..100),
+        ) {
+            let mut rows = SlotMap::<Key, ()>::with_key();
+            let keys: Vec<Key> = (0..4).map(|_| rows.insert(())).collect();
+            let mut now = Instant::now();
+            let mut timers = Timers::default();
+            let mut model: Vec<(Instant, Key)> = Vec::new();
+            for (index, (delay, passing)) in steps.into_iter().enumerate() {
+                if let Some(delay) = delay {
+                    let entry = (now + Duration::from_micros(delay), keys[index % 4]);
+                    timers.arm(entry.0, entry.1);
+                    model.push(entry);
+                    model.sort_unstable();
+                }
+                now += Duration::from_micros(passing);
+                while model.first().is_some_and(|&(at, _)| at <= now) {
+                    prop_assert_eq!(timers.due(now), Some(model.remove(0).1));
+                }
+                prop_assert_eq!(timers.due(now), None);
+                prop_assert_eq!(timers.next(), model.first().map(|&(at, _)| at));
+            }
+        }
+
+        #[test]
+        fn h102_a_wait_is_never_shorter_than_what_is_left_and_hardly_longer(
+            nanos in 0_u64..5_000_000_000,
+            late in any::<bool>(),
+        ) {
+            let now = Instant::now() + Duration::from_secs(10);
+            let span = Duration::from_nanos(nanos);
+            let at = if late { now.checked_sub(span).unwrap() } else { now + span };
+            let mut timers = Timers::default();
+            timers.arm(at, Key::default());
+            let wait = timers.wait(now).unwrap();
+            let left = at.saturating_duration_since(now);
+            prop_assert!(wait >= left, "{wait:?} for {left:?}");
+            prop_assert!(wait < left + Duration::from_millis(1), "{wait:?} for {left:?}");
+        }
+    }
+
+    #[test]
+    fn without_entries_there_is_nothing_to_wait_for() {
+        let timers = Timers::default();
+        assert_eq!((timers.next(), timers.wait(Instant::now())), (None, None));
+    }
+}

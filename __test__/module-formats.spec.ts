@@ -1,0 +1,62 @@
+import { createRequire } from 'node:module'
+
+import test from 'ava'
+import * as nodepoll from 'nodepoll'
+
+import { runChild } from './helpers/child.ts'
+
+/** What the package exports at run time. Adding to it is a decision: see `docs/api.md`. */
+const values = [
+  'NodepollError',
+  'configure',
+  'createEventLoop',
+  'createListener',
+  'dial',
+  'isNodepollError',
+  'serve',
+  'stats',
+]
+
+test('the package exports these values, and no others', (t) => {
+  t.deepEqual(Object.keys(nodepoll).toSorted(), values.toSorted())
+})
+
+test('require() and import give the same objects', (t) => {
+  const required = createRequire(import.meta.url)('nodepoll') as Record<string, unknown>
+  t.deepEqual(
+    Object.keys(required)
+      .filter((name) => name !== '__esModule')
+      .toSorted(),
+    values.toSorted(),
+  )
+  for (const name of values) {
+    t.is(required[name], (nodepoll as unknown as Record<string, unknown>)[name], name)
+  }
+})
+
+test('the package works when only CommonJS loads it', async (t) => {
+  const outcome = await runChild(
+    t,
+    `
+    import { createRequire } from 'node:module'
+    const { dial, serve, NodepollError } = createRequire(process.cwd() + '/x.cjs')('nodepoll')
+    const server = await serve({ host: '127.0.0.1', port: 0 })
+    const connection = await dial({ host: '127.0.0.1', port: server.address.port })
+    await connection.close()
+    await server.shutdown()
+    const { NodepollError: imported } = await import('nodepoll')
+    console.log(imported === NodepollError)
+    `,
+  )
+  t.is(outcome.code, 0)
+  t.is(outcome.stdout, 'true\n')
+  t.is(outcome.stderr, '')
+})
+
+test('package.json is exported, internals are not', (t) => {
+  const require = createRequire(import.meta.url)
+  t.is((require('nodepoll/package.json') as { name: string }).name, 'nodepoll')
+  t.throws(() => require.resolve('nodepoll/dist/internal/runtime.js'), {
+    code: 'ERR_PACKAGE_PATH_NOT_EXPORTED',
+  })
+})

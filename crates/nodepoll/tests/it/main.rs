@@ -1,0 +1,19 @@
+//! The runtime over real sockets. The peers are those of the standard library, and the host is
+//! [`nodepoll::RustHost`], so that nothing here needs JavaScript.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+mod accepting;
+mod closing;
+mod descriptors;
+mod dialing;
+mod ends;
+mod failure;
+mod memory;
+mod order;
+mod pressure;
+mod stale;
+mod writing;

@@ -1,0 +1,140 @@
+//! An arena without memory.
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+
+use linkbuf::CHUNK_BYTES;
+use nodepoll::EndReason;
+use nodepoll::limits::{LINGER_TIME, RING_RECORDS};
+
+use crate::support::{Bed, Name, OnData, pattern, read_all};
+
+/// A runtime of one chunk whose every byte is kept by its host.
+struct Exhausted {
+    bed: Bed,
+    hog: TcpStream,
+}
+
+impl Exhausted {
+    /// `clients` are connected before the memory runs out.
+    fn new(clients: usize) -> (Self, Vec<(TcpStream, Name)>) {
+        let mut bed = Bed::with_memory(1, RING_RECORDS, CHUNK_BYTES);
+        bed.log.on_data = OnData::Keep;
+        let address = bed.listen();
+        let (hog, _) = bed.connect(address);
+        let clients = (0..clients).map(|_| bed.connect(address)).collect();
+        (Self { bed, hog }, clients)
+    }
+
+    fn exhaust(&mut self) {
+        let mut hog = self.hog.try_clone().unwrap();
+        // What no longer fits waits in the kernel.
+        hog.set_nonblocking(true).unwrap();
+        self.bed.poll("memory runs out", |bed| {
+            // The socket may be full for the moment.
+            let _ = hog.write(&[7; 4000]);
+            bed.counters().pauses_for_memory > 0
+        });
+        assert_eq!(self.bed.host.runtime().arena().bytes_free(), 0);
+    }
+}
+
+#[test]
+fn h71_h114_sockets_that_waited_for_memory_go_on_without_an_edge() {
+    let (mut exhausted, mut clients) = Exhausted::new(4);
+    exhausted.exhaust();
+    let Exhausted { mut bed, hog: _hog } = exhausted;
+    for (index, (client, _)) in clients.iter_mut().enumerate() {
+        client.write_all(&pattern(index as u64, 3000)).unwrap();
+    }
+    clients[3].0.shutdown(Shutdown::Write).unwrap();
+    bed.poll("all wait for memory", |bed| {
+        bed.counters().pauses_for_memory >= 5
+    });
+    bed.settle();
+    let turns = bed.counters().turns;
+    assert!(!bed.host.wait(std::time::Duration::from_millis(50)));
+    assert!(bed.counters().turns <= turns + 1, "nothing spins (H10)");
+    bed.log.on_data = OnData::Release;
+    bed.release_kept();
+    bed.until("all has come", |log| {
+        let come = |(_, name): &(TcpStream, Name)| log.input(*name).len() == 3000;
+        clients.iter().all(come) && log.has_ended(clients[3].1)
+    });
+    for (index, (_, name)) in clients.iter().enumerate() {
+        assert!(bed.log.input(*name) == pattern(index as u64, 3000));
+    }
+}
+
+#[test]
+fn h114_a_grant_helps_as_well_as_a_release() {
+    let mut bed = Bed::with_memory(1, RING_RECORDS, 2 * CHUNK_BYTES);
+    bed.log.on_data = OnData::Keep;
+    let address = bed.listen();
+    let (mut client, name) = bed.connect(address);
+    // The driver asks for the second chunk by itself while the first one fills.
+    let sent = pattern(1, CHUNK_BYTES + (CHUNK_BYTES >> 1));
+    let writing = std::thread::spawn(move || {
+        client.write_all(&sent).unwrap();
+        (client, sent)
+    });
+    bed.until("more than a chunk has come", |log| {
+        log.input(name).len() == CHUNK_BYTES + (CHUNK_BYTES >> 1)
+    });
+    let (_client, sent) = writing.join().unwrap();
+    assert!(bed.log.input(name) == sent);
+    assert_eq!(
+        bed.host.runtime().arena().stats().bytes_granted,
+        2 * CHUNK_BYTES
+    );
+}
+
+#[test]
+fn h114_a_runtime_without_memory_asks_for_it_and_begins_to_read() {
+    let mut bed = Bed::with_memory(1, RING_RECORDS, CHUNK_BYTES);
+    let address = bed.listen();
+    let (mut client, name) = bed.connect(address);
+    client.write_all(b"hello").unwrap();
+    bed.until("it comes", |log| log.input(name) == b"hello");
+}
+
+#[test]
+fn h114_connections_that_wait_for_memory_can_be_destroyed() {
+    let (mut exhausted, mut clients) = Exhausted::new(1);
+    exhausted.exhaust();
+    let Exhausted { mut bed, hog: _hog } = exhausted;
+    let (client, name) = &mut clients[0];
+    client.write_all(b"waits").unwrap();
+    bed.poll("it waits", |bed| bed.counters().pauses_for_memory >= 2);
+    bed.destroy(*name);
+    bed.until("it is closed", |log| log.closed(*name).is_some());
+    assert_eq!(bed.log.closed(*name), Some(EndReason::Local));
+}
+
+#[test]
+fn h95_h114_a_close_discards_input_that_waited_for_memory() {
+    let mut bed = Bed::with_memory(1, RING_RECORDS, CHUNK_BYTES);
+    bed.log.on_data = OnData::Keep;
+    let address = bed.listen();
+    let (hog, _) = bed.connect(address);
+    let (mut client, name) = bed.connect(address);
+    let reply = pattern(8, 200_000);
+    let segment = bed.lease(&reply);
+    // Kept for longer than it takes to send it, so that no memory comes back by that.
+    assert!(bed.host.runtime().arena().retain(segment.node, 1));
+    bed.log.kept.push(segment);
+    let mut exhausted = Exhausted { bed, hog };
+    exhausted.exhaust();
+    let Exhausted { mut bed, hog: _hog } = exhausted;
+    client.write_all(b"unread").unwrap();
+    bed.poll("it waits", |bed| bed.counters().pauses_for_memory >= 2);
+    // Nobody reads at the other end, until our side has given up waiting for its FIN.
+    bed.write_leased(name, segment);
+    bed.close(name);
+    bed.until("it is closed", |log| log.closed(name).is_some());
+    assert!(LINGER_TIME < crate::support::PATIENCE);
+    assert!(
+        read_all(&client).unwrap() == reply,
+        "the reply came through"
+    );
+}
