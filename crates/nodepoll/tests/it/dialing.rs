@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::thread;
 
+use nodepoll::limits::RING_RECORDS_MIN;
 use nodepoll::{Command, Endpoint};
 use socket2::{Domain, Socket, Type};
 
@@ -92,6 +93,34 @@ fn h71_data_that_comes_with_the_connect_needs_no_further_edge() {
         });
     }
     server.join().unwrap();
+}
+
+#[test]
+fn h71_data_that_came_while_a_dial_waited_for_room_needs_no_further_edge() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut bed = Bed::start(1, RING_RECORDS_MIN);
+    let address = bed.listen();
+    let (_client, (lane, id)) = bed.connect(address);
+    bed.settle();
+    // Each of them is answered at once, until the event ring is full.
+    for _ in 0..2 * RING_RECORDS_MIN {
+        bed.command(lane, &Command::Acknowledge { id });
+        bed.host.hand_over();
+    }
+    let (_, dial) = bed.dial(Endpoint::Inet(listener.local_addr().unwrap()));
+    let (mut server, _) = listener.accept().unwrap();
+    // Once when it is taken, once for the edge that tells of the connect.
+    bed.neglect_until("the dial waits for room", |counters| {
+        counters.pauses_for_events >= 2
+    });
+    server.write_all(b"welcome").unwrap();
+    bed.neglect_until("it has been told of the data", |counters| {
+        counters.pauses_for_events >= 3
+    });
+    bed.until("the data is read", |log| {
+        log.dialed(dial)
+            .is_some_and(|name| log.input(name) == b"welcome")
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nodepoll::Command;
 use nodepoll::limits::{DIRECT_COMMANDS, RING_RECORDS_MIN};
 
-use crate::support::{Bed, OnData, Random, connect, pattern, read_all, read_exactly};
+use crate::support::{Bed, Name, OnData, Random, connect, pattern, read_all, read_exactly};
 
 #[test]
 fn h51_h58_reading_pauses_while_the_host_is_away_and_nothing_is_dropped() {
@@ -80,33 +80,50 @@ fn h58_ends_that_found_no_room_while_the_host_drove_are_told_once_there_is_some(
     bed.until("all are closed", |log| log.open().is_empty());
 }
 
+/// Fills the event ring with answers that the host does not read.
+fn fill_events(bed: &mut Bed, (lane, id): Name) {
+    for _ in 0..2 * RING_RECORDS_MIN {
+        bed.command(lane, &Command::Acknowledge { id });
+        bed.host.hand_over();
+    }
+}
+
 #[test]
 fn h95_a_close_discards_input_that_waited_for_room() {
     let mut bed = Bed::start(1, RING_RECORDS_MIN);
     let address = bed.listen();
-    let (mut flood, flooding) = bed.connect(address);
+    let (_other, othering) = bed.connect(address);
     let (mut client, name) = bed.connect(address);
-    let writer = std::thread::spawn(move || {
-        flood.write_all(&pattern(1, 4 << 20)).unwrap();
-        flood
+    bed.settle();
+    fill_events(&mut bed, othering);
+    // A peer that reads only after it has sent all, which is more than the kernel keeps.
+    let talking = std::thread::spawn(move || {
+        client.write_all(&vec![7; 16 << 20]).unwrap();
+        read_all(&client).unwrap()
     });
-    bed.neglect_until("reading pauses", |counters| counters.pauses_for_events > 0);
-    client.write_all(b"unread").unwrap();
-    bed.neglect_until("it waits", |counters| counters.pauses_for_events > 1);
-    // Nobody reads at the other end, until our side has given up waiting for its FIN.
-    let reply = pattern(2, 1 << 20);
+    bed.neglect_until("it waits", |counters| counters.pauses_for_events > 0);
+    let reply = pattern(2, 8 << 20);
     bed.write(name, &reply);
     bed.close(name);
     bed.host.hand_over();
-    bed.neglect_until("it is closed", |counters| counters.connections == 1);
-    assert!(
-        read_all(&client).unwrap() == reply,
-        "the reply came through"
-    );
-    bed.until("all is told", |log| {
-        log.input(flooding).len() == 4 << 20 && log.closed(name).is_some()
-    });
-    writer.join().unwrap();
+    // The host stays away until the peer has got all.
+    assert!(talking.join().unwrap() == reply);
+    bed.until("it is closed", |log| log.closed(name).is_some());
+}
+
+#[test]
+fn a_probe_reads_what_waited_for_room_and_then_tells_that_nothing_is_left() {
+    let mut bed = Bed::start(1, RING_RECORDS_MIN);
+    let address = bed.listen();
+    let (_other, othering) = bed.connect(address);
+    let (mut client, name) = bed.connect(address);
+    bed.settle();
+    fill_events(&mut bed, othering);
+    client.write_all(b"waits").unwrap();
+    bed.neglect_until("it waits", |counters| counters.pauses_for_events > 0);
+    bed.command(name.0, &Command::Probe { id: name.1 });
+    bed.until("nothing is left", |log| log.seen(name).quiet == 1);
+    assert_eq!(bed.log.input(name), b"waits");
 }
 
 #[test]
