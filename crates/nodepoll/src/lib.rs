@@ -27,7 +27,8 @@ mod key;
 mod lane;
 pub mod limits;
 mod listener;
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod loom_tests;
 mod mailbox;
 mod options;
