@@ -151,7 +151,9 @@ export class Connection {
   addCloseCallback(callback: CloseCallback): this {
     checkFunction(callback, 'callback')
     if (this.#flags & FINISHED) {
-      queueMicrotask(() => void this._handlers.scope(() => this.#callBack(callback)))
+      queueMicrotask(
+        () => void this._handlers.scope.runInAsyncScope(() => this.#callBack(callback)),
+      )
     } else {
       this.#theEnd.add(callback)
     }
@@ -320,7 +322,7 @@ export class Connection {
     this._channel.dispatcher.yieldToContinuations()
     const goOn = (): void => {
       this.#flags &= ~PENDING
-      this._handlers.scope(() => this.#advance())
+      this._handlers.scope.runInAsyncScope(() => this.#advance())
     }
     result
       .then(
@@ -361,7 +363,7 @@ export class Connection {
       this.#finish()
     } else {
       this.#ending.callBack(
-        (callback) => this._handlers.scope(() => this.#callBack(callback)),
+        (callback) => this._handlers.scope.runInAsyncScope(() => this.#callBack(callback)),
         () => this.#finish(),
       )
     }

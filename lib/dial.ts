@@ -1,8 +1,7 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
-
 import { Connection } from './connection.ts'
 import { laneFailedError, manyErrors, type NodepollError, systemError } from './errors.ts'
 import type { Address } from './internal/address.ts'
+import { currentScope } from './internal/dispatcher.ts'
 import type { Handlers } from './internal/handlers.ts'
 import type { Lane } from './internal/lane.ts'
 import { resolveAddresses } from './internal/resolve.ts'
@@ -60,7 +59,7 @@ function dialHandlers(options: DialOptions): Handlers {
     onDisconnect: options.onDisconnect as Handlers['onDisconnect'],
     onError: options.onError,
     autoRelease: options.autoRelease ?? true,
-    scope: AsyncLocalStorage.snapshot(),
+    scope: currentScope(),
     ended: () => {},
   }
 }

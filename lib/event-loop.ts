@@ -1,7 +1,6 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
-
 import { Connection } from './connection.ts'
 import { failure, invalidArgType } from './errors.ts'
+import { currentScope } from './internal/dispatcher.ts'
 import { type Handlers, reportError } from './internal/handlers.ts'
 import { currentRuntime } from './internal/runtime.ts'
 import { checkObject } from './internal/validate.ts'
@@ -36,7 +35,7 @@ export class EventLoop {
       onDisconnect: onDisconnect?.bind(options),
       onError: onError?.bind(options),
       autoRelease,
-      scope: AsyncLocalStorage.snapshot(),
+      scope: currentScope(),
       ended: () => {},
     }
   }

@@ -1,3 +1,5 @@
+import { AsyncResource } from 'node:async_hooks'
+
 import type { Connection } from '../connection.ts'
 import { laneFailedError } from '../errors.ts'
 import type { NativeRuntime } from '../native/index.ts'
@@ -8,8 +10,16 @@ import type { Lane } from './lane.ts'
 import { CHUNK_BYTES, EVENTS_MAX, TURNS_MAX } from './limits.ts'
 import type { Memory } from './memory.ts'
 
-/** Runs a function in the asynchronous context in which a loop was created or a dial called. */
-export type Scope = <R>(run: () => R) => R
+/**
+ * The asynchronous context in which a loop was created or a dial called. `AsyncLocalStorage` has a
+ * shorter way to say this, which costs 3 µs for a lone message.
+ */
+export type Scope = AsyncResource
+
+/** The context of the caller. It ends with its last reference. */
+export function currentScope(): Scope {
+  return new AsyncResource('NODEPOLL', { requireManualDestroy: true })
+}
 
 /** Which connection an event is about, and where it lies. */
 export interface Opened {
@@ -156,7 +166,7 @@ export class Dispatcher {
         if (scope === undefined) {
           this.#dispatchIn(lane, scope)
         } else {
-          scope(() => this.#dispatchIn(lane, scope))
+          scope.runInAsyncScope(this.#dispatchIn, this, lane, scope)
         }
       }
     }
