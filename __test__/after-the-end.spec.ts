@@ -27,6 +27,41 @@ const ends: Record<string, End> = {
 
 type Calls = Record<string, (connection: Connection, end: End) => [() => unknown, Outcome]>
 
+const NUMBERS = [
+  ...['UInt8', 'Int8'],
+  ...['UInt16', 'Int16', 'UInt32', 'Int32', 'BigUInt64', 'BigInt64', 'Float', 'Double'].flatMap(
+    (name) => [`${name}BE`, `${name}LE`],
+  ),
+]
+
+type NumberCall = (value?: number | bigint) => unknown
+
+/** The calls about numbers of one object, all with the same outcome. */
+function numberCalls(
+  verbs: readonly ('read' | 'peek' | 'write')[],
+  of: (connection: Connection) => object,
+  outcome: (end: End) => string,
+): Calls {
+  const names = verbs.flatMap((verb) => ['Byte', ...NUMBERS].map((name) => `${verb}${name}`))
+  return Object.fromEntries(
+    names
+      .filter((name) => name !== 'peekByte' || of !== readerOf)
+      .map((name) => [
+        name,
+        (connection, end) => {
+          const object = of(connection) as Record<string, NumberCall>
+          const value = name.includes('Big') ? 1n : 1
+          const call = name.startsWith('write')
+            ? () => object[name]?.(value)
+            : () => object[name]?.()
+          return [call, outcome(end)]
+        },
+      ]),
+  )
+}
+
+const readerOf = ({ reader }: Connection): object => reader
+
 /** Each public member and what it does after the end: a value as text, or the code of its error. */
 const members: Record<string, Calls> = {
   connection: {
@@ -55,12 +90,28 @@ const members: Record<string, Calls> = {
     skip: ({ reader }, { read }) => [() => reader.skip(1), read],
     readString: ({ reader }, { read }) => [() => reader.readString(1), read],
     readBinary: ({ reader }, { read }) => [() => reader.readBinary(1), read],
+    peek: ({ reader }, { read }) => [() => reader.peek(1), read],
+    until: ({ reader }, { read }) => [() => reader.until(10), read],
+    slice: ({ reader }, { read }) => [() => reader.slice(1), read],
+    asyncIterator: ({ reader }, { read }) => [
+      async () => (await reader[Symbol.asyncIterator]().next()).done,
+      read === 'ERR_NODEPOLL_EOF' ? 'true' : read,
+    ],
+    ...numberCalls(['read', 'peek'], readerOf, ({ read }) => read),
     wait: ({ reader }, { read }) => [() => reader.wait(1), read],
     release: ({ reader }) => [() => reader.release(), 'undefined'],
   },
   writer: {
     pendingLength: ({ writer }) => [() => writer.pendingLength, '0'],
     malloc: ({ writer }) => [() => writer.malloc(1), CLOSED],
+    mallocAck: ({ writer }) => [() => writer.mallocAck(0), CLOSED],
+    mallocLength: ({ writer }) => [() => writer.mallocLength, '0'],
+    writeDirect: ({ writer }) => [() => writer.writeDirect(Buffer.alloc(1), 0), CLOSED],
+    ...numberCalls(
+      ['write'],
+      ({ writer }) => writer,
+      () => CLOSED,
+    ),
     writeString: ({ writer }) => [() => writer.writeString('x'), CLOSED],
     writeBinary: ({ writer }) => [() => writer.writeBinary(Buffer.alloc(1)), CLOSED],
     append: ({ writer, input }) => [() => writer.append(input), CLOSED],
@@ -74,15 +125,33 @@ const members: Record<string, Calls> = {
     skip: ({ input }) => [() => input.skip(1), 'ERR_NODEPOLL_SHORT_BUFFER'],
     readString: ({ input }) => [() => input.readString(1), 'ERR_NODEPOLL_SHORT_BUFFER'],
     readBinary: ({ input }) => [() => input.readBinary(1), 'ERR_NODEPOLL_SHORT_BUFFER'],
+    until: ({ input }) => [() => input.until(10), 'undefined'],
+    indexOf: ({ input }) => [() => input.indexOf(10), '-1'],
+    slice: ({ input }) => [() => input.slice(1), 'ERR_NODEPOLL_SHORT_BUFFER'],
+    chunks: ({ input }) => [() => [...input.chunks()].length, '0'],
+    close: ({ input }) => [() => input.close(), 'ERR_NODEPOLL_UNSUPPORTED'],
+    ...numberCalls(
+      ['read', 'peek'],
+      ({ input }) => input,
+      () => 'ERR_NODEPOLL_SHORT_BUFFER',
+    ),
     release: ({ input }) => [() => input.release(), 'undefined'],
   },
 }
 
 function publicMembersOf(value: object): string[] {
-  const prototype = Object.getPrototypeOf(value) as object
-  return [...Reflect.ownKeys(prototype), ...Reflect.ownKeys(value)]
-    .map((key) => (key === Symbol.asyncDispose ? 'asyncDispose' : String(key)))
-    .filter((name) => name !== 'constructor' && !name.startsWith('_'))
+  const keys = new Set(Reflect.ownKeys(value))
+  for (
+    let prototype = Object.getPrototypeOf(value) as object;
+    prototype !== Object.prototype;
+    prototype = Object.getPrototypeOf(prototype) as object
+  ) {
+    for (const key of Reflect.ownKeys(prototype)) keys.add(key)
+  }
+  return [...keys]
+    .map((key) => (typeof key === 'symbol' ? (key.description ?? '').split('.')[1] : key))
+    .filter((name) => name !== undefined && name !== 'constructor' && !name.startsWith('_'))
+    .map(String)
     .toSorted()
 }
 

@@ -71,7 +71,7 @@ export class Connection {
 
   /** The bytes that have arrived and are unread. Synchronous, never waits. */
   get input(): LinkBuffer {
-    return (this.#input ??= new LinkBuffer(this._channel.dispatcher.memory))
+    return (this.#input ??= new LinkBuffer(this._channel.dispatcher.memory, 'input'))
   }
 
   /** Waits for bytes. */
@@ -189,7 +189,7 @@ export class Connection {
       return
     }
     const { input } = this
-    input._receive(node, offset, length)
+    input._chain.receive(node, offset, length)
     this.#bytesRead += length
     this.#flags = (this.#flags | FRESH) & ~QUIET
     if (this.#waits?.inputCame(input.length)) this._channel.dispatcher.yieldToContinuations()
@@ -268,7 +268,7 @@ export class Connection {
     while ((this.#flags & (PENDING | CALLING_BACK | FINISHED)) === 0) {
       if (this.#wantsRequest()) {
         this.#flags &= ~FRESH
-        this.#call(this._handlers.onRequest as Handler, this.input._consumed)
+        this.#call(this._handlers.onRequest as Handler, this.input._chain.consumed)
       } else if (this.#flags & ENDED) {
         this.#callBackAll()
       } else {
@@ -340,7 +340,7 @@ export class Connection {
     const { input } = this
     if (this._handlers.autoRelease) input.release()
     // What consumes nothing waits for more, and is not called again for the same bytes.
-    if (input._consumed !== consumed) this.#flags |= FRESH
+    if (input._chain.consumed !== consumed) this.#flags |= FRESH
   }
 
   #handlerFailed(error: unknown): void {
@@ -371,7 +371,7 @@ export class Connection {
 
   #finish(): void {
     this.#flags |= FINISHED
-    this.#input?._letGo()
+    this.#input?._chain.letGo()
     this._handlers.ended(this, this._reason as CloseReason)
     this._channel.dispatcher.unhold()
   }

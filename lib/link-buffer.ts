@@ -1,20 +1,30 @@
-import { failure } from './errors.ts'
+import { failure, invalidArgType, invalidArgValue } from './errors.ts'
+import { Chain } from './internal/chain.ts'
 import type { Memory } from './internal/memory.ts'
-import { NO_NODE, Segment } from './internal/segment.ts'
-import { checkCount } from './internal/validate.ts'
-
-/** Buffers of ended connections with nodes that views may lead to. */
-const abandoned = new FinalizationRegistry<() => void>((release) => release())
+import { NumberReads } from './internal/number-reads.ts'
+import { indexOf } from './internal/search.ts'
+import type { Segment } from './internal/segment.ts'
+import { checkCount, checkInteger } from './internal/validate.ts'
 
 const EMPTY = Buffer.alloc(0)
 
+/** Where numbers are put together whose bytes lie in more than one node. */
+const scratch = Buffer.alloc(8)
+
+/** Whose bytes these are, which decides what may be done with them. */
+export type Kind = 'input' | 'slice'
+
 /**
- * A chain of nodes with the bytes that have arrived on a connection, read without waiting.
+ * A chain of nodes with bytes that can be read without waiting: the input of a connection, or a
+ * slice of one.
  *
  * Bytes are read where they were received. A *view* is a `Buffer` over that memory: it belongs to
  * the LinkBuffer and is valid until its next {@link LinkBuffer.release}; a *copy* belongs to the
  * caller. A call that cannot be met throws and changes nothing. Around `onRequest` the input is
  * released by itself each time the handler settles.
+ *
+ * Too few bytes are `ERR_NODEPOLL_SHORT_BUFFER`, a count that is no non-negative integer is
+ * `ERR_OUT_OF_RANGE`.
  *
  * Follows the `Reader` of CloudWeGo's netpoll.
  *
@@ -27,7 +37,7 @@ const EMPTY = Buffer.alloc(0)
  *   port: 0,
  *   onRequest({ input, writer }) {
  *     while (input.length >= 4) {
- *       const size = input.peek(4).readUInt32BE()
+ *       const size = input.peekUInt32BE()
  *       if (input.length < 4 + size) return
  *       input.skip(4)
  *       writer.writeString(`${input.readString(size).toUpperCase()}\n`)
@@ -37,110 +47,121 @@ const EMPTY = Buffer.alloc(0)
  * })
  * ```
  */
-export class LinkBuffer {
-  readonly #memory: Memory
-  /** The first segment that is held, read or not. */
-  #head: Segment | undefined
-  /** The segment that the next byte is read from. All before it is consumed. */
-  #read: Segment | undefined
-  #tail: Segment | undefined
-  #length = 0
-  #consumed = 0
-  /** Views have been made since the last release. */
-  #hasViews = false
-  #isAbandoned = false
+export class LinkBuffer extends NumberReads {
+  readonly #chain: Chain
+  readonly #kind: Kind
+  /** A view over several nodes that was made since the last release, and its position. */
+  #gathered: Buffer | undefined
+  #gatheredAt = 0
 
   /** @internal */
-  constructor(memory: Memory) {
-    this.#memory = memory
+  constructor(memory: Memory, kind: Kind) {
+    super()
+    this.#chain = new Chain(memory)
+    this.#kind = kind
   }
 
   /** Bytes that can be read. */
   get length(): number {
-    return this.#length
+    return this.#chain.length
   }
 
   /**
    * Consumes `n` bytes and returns a view of them. Within one node nothing is copied; across nodes
    * one copy is made.
-   *
-   * @throws `ERR_NODEPOLL_SHORT_BUFFER` if there are fewer, `ERR_OUT_OF_RANGE` if `n` is not a
-   * non-negative integer.
    */
   next(n: number): Buffer {
     const bytes = this.peek(n)
-    this.#advance(n)
+    this.#chain.advance(n)
     return bytes
   }
 
   /**
-   * Returns a view of `n` bytes, `offset` bytes from here, and consumes nothing.
-   *
-   * @throws As {@link LinkBuffer.next}.
+   * Returns a view of `n` bytes, `offset` bytes from here, and consumes nothing. Asked for again,
+   * bytes of several nodes are not copied again.
    */
   peek(n: number, offset = 0): Buffer {
     checkCount(n)
     checkCount(offset, 'offset')
     this.#need(n + offset)
     if (n === 0) return EMPTY
-    let segment = this.#read as Segment
-    let skip = offset
-    while (skip >= segment.end - segment.at) {
-      skip -= segment.end - segment.at
-      segment = segment.next as Segment
-    }
-    const at = segment.at + skip
-    if (n <= segment.end - at) {
-      this.#hasViews = true
-      return view(segment, at, n)
-    }
-    return gather(segment, at, Buffer.allocUnsafe(n))
+    const { segment, skip } = this.#chain.find(offset)
+    if (n > segment.end - segment.at - skip) return this.#gather(n, offset)
+    this.#chain.hasViews = true
+    return view(segment, segment.at + skip, n)
   }
 
-  /**
-   * Consumes `n` bytes.
-   *
-   * @throws As {@link LinkBuffer.next}.
-   */
+  /** Consumes `n` bytes. */
   skip(n: number): void {
     checkCount(n)
     this.#need(n)
-    this.#advance(n)
+    this.#chain.advance(n)
   }
 
   /**
-   * Consumes `n` bytes and returns them as a string of the caller's own.
+   * Consumes all bytes up to the end of `delimiter` and returns a view of them. `undefined` if it
+   * is not there; then nothing is consumed.
    *
-   * @throws As {@link LinkBuffer.next}.
+   * @param delimiter One byte as a number, or at least one byte.
    */
+  until(delimiter: number | Uint8Array): Buffer | undefined {
+    const bytes = delimiterBytes(delimiter)
+    const index = indexOf(this.#chain, bytes, 0)
+    return index < 0 ? undefined : this.next(index + bytes.length)
+  }
+
+  /**
+   * Where `delimiter` begins, counted from here, looking from `from` on; −1 if it is not there.
+   *
+   * @param delimiter One byte as a number, or at least one byte.
+   */
+  indexOf(delimiter: number | Uint8Array, from = 0): number {
+    checkCount(from, 'from')
+    return indexOf(this.#chain, delimiterBytes(delimiter), from)
+  }
+
+  /** Consumes `n` bytes and returns them as a string of the caller's own. */
   readString(n: number, encoding: BufferEncoding = 'utf8'): string {
     checkCount(n)
     this.#need(n)
     if (n === 0) return ''
-    const segment = this.#read as Segment
+    const { read } = this.#chain
     const text =
-      n <= segment.end - segment.at
-        ? segment.chunk.toString(encoding, segment.at, segment.at + n)
+      read !== undefined && n <= read.end - read.at
+        ? read.chunk.toString(encoding, read.at, read.at + n)
         : this.peek(n).toString(encoding)
-    this.#advance(n)
+    this.#chain.advance(n)
     return text
   }
 
-  /**
-   * Consumes `n` bytes and returns a copy of them that stays valid for ever.
-   *
-   * @throws As {@link LinkBuffer.next}.
-   */
+  /** Consumes `n` bytes and returns a copy of them that stays valid for ever. */
   readBinary(n: number): Buffer {
     checkCount(n)
     this.#need(n)
     const copy = Buffer.allocUnsafe(n)
-    if (n > 0) {
-      const segment = this.#read as Segment
-      gather(segment, segment.at, copy)
-    }
-    this.#advance(n)
+    this.#chain.copyTo(copy, 0)
+    this.#chain.advance(n)
     return copy
+  }
+
+  /**
+   * Consumes `n` bytes and returns them as a LinkBuffer of their own. It shares the nodes, outlives
+   * this one and its releases, and holds their memory until it is released or closed itself.
+   */
+  slice(n: number): LinkBuffer {
+    checkCount(n)
+    this.#need(n)
+    const slice = new LinkBuffer(this.#chain.memory, 'slice')
+    slice.#adopt(this.#chain.share(n), n)
+    return slice
+  }
+
+  /** Views of what is there, node by node. Consumes nothing. */
+  *chunks(): IterableIterator<Buffer> {
+    this.#chain.hasViews = true
+    for (let segment = this.#chain.read; segment !== undefined; segment = segment.next) {
+      if (segment.at < segment.end) yield view(segment, segment.at, segment.end - segment.at)
+    }
   }
 
   /**
@@ -148,164 +169,97 @@ export class LinkBuffer {
    * another connection's bytes from then on.
    */
   release(): void {
-    let segment = this.#head
-    while (segment !== undefined && segment.at === segment.end) {
-      if (segment.node !== NO_NODE) this.#memory.release(segment.node)
-      segment = segment.next
-    }
-    this.#head = segment
-    this.#read = segment
-    if (segment === undefined) this.#tail = undefined
-    this.#hasViews = false
-    if (this.#isAbandoned) abandoned.unregister(this)
-  }
-
-  /** Bytes consumed since the beginning. @internal */
-  get _consumed(): number {
-    return this.#consumed
-  }
-
-  /** Adds bytes that have arrived, with the lease on them. @internal */
-  _receive(node: number, offset: number, length: number): void {
-    const tail = this.#tail
-    this.#length += length
-    if (tail !== undefined && tail.node === node && tail.end === offset) {
-      // It goes on where the last one ended: one lease will do for both.
-      tail.end += length
-      this.#memory.release(node)
-      return
-    }
-    this.#link(new Segment(node, this.#memory.chunkOf(node), offset, offset + length))
+    this.#gathered = undefined
+    this.#chain.release()
   }
 
   /**
-   * Takes all unread segments out, as a chain. What is consumed of the first one stays here until
-   * it is released, and so does all that there may be views of. @internal
+   * Gives everything back, read or not, and leaves the slice empty.
+   *
+   * @throws `ERR_NODEPOLL_UNSUPPORTED` for the input of a connection, which ends with it.
    */
-  _takeUnread(): Segment | undefined {
-    const first = this.#read
-    if (first === undefined || this.#length === 0) return undefined
-    this.#consumed += this.#length
-    this.#length = 0
-    const taken = first.at > first.start ? this.#split(first) : this.#cut(first)
-    if (this.#hasViews) this.#keep(taken)
-    return taken
-  }
-
-  /**
-   * Holds nothing of the arena any more but what there may be views of: what is unread is copied
-   * into memory of its own, what is held goes when nobody can ask for its release. @internal
-   */
-  _letGo(): void {
-    const unread = this.readBinary(this.#length)
-    this.#consumed -= unread.length
-    if (this.#hasViews) this.#abandon()
-    else this.release()
-    if (unread.length > 0) {
-      this.#length = unread.length
-      this.#link(new Segment(NO_NODE, unread, 0, unread.length))
+  close(): void {
+    if (this.#kind === 'input') {
+      throw failure('ERR_NODEPOLL_UNSUPPORTED', 'the input ends with its connection')
     }
+    this.#gathered = undefined
+    this.#chain.clear()
   }
 
-  #abandon(): void {
-    const nodes: number[] = []
-    for (let segment = this.#head; segment !== undefined; segment = segment.next) {
-      if (segment.node !== NO_NODE) nodes.push(segment.node)
+  /** @internal */
+  get _chain(): Chain {
+    return this.#chain
+  }
+
+  /** @internal */
+  _locate(bytes: number, offset: number): number {
+    const { read } = this.#chain
+    if (offset === 0 && read !== undefined && read.end - read.at >= bytes) {
+      this._source = read.chunk
+      return read.at
     }
-    const memory = this.#memory
-    this.#isAbandoned = true
-    abandoned.register(this, () => nodes.forEach((node) => memory.release(node)), this)
+    return this.#locateFar(bytes, offset)
   }
 
-  #link(segment: Segment): void {
-    const tail = this.#tail
-    if (tail === undefined) {
-      this.#head = segment
-      this.#read = segment
-    } else {
-      tail.next = segment
-      // The reading end waits at a segment that is used up.
-      if (this.#read === tail && tail.at === tail.end) this.#read = segment
+  /** @internal */
+  _advance(bytes: number): void {
+    this.#chain.advance(bytes)
+  }
+
+  #locateFar(bytes: number, offset: number): number {
+    checkCount(offset, 'offset')
+    this.#need(bytes + offset)
+    const { segment, skip } = this.#chain.find(offset)
+    if (segment.end - segment.at - skip >= bytes) {
+      this._source = segment.chunk
+      return segment.at + skip
     }
-    this.#tail = segment
+    this._source = scratch
+    this.#chain.copyTo(bytes === scratch.length ? scratch : scratch.subarray(0, bytes), offset)
+    return 0
   }
 
-  /** Cuts the chain in the middle of a segment; the rest of it gets a lease of its own. */
-  #split(first: Segment): Segment {
-    const { node, chunk, at, end, next } = first
-    if (node !== NO_NODE) this.#memory.retain(node)
-    const rest = new Segment(node, chunk, at, end)
-    rest.next = next
-    first.end = at
-    first.next = undefined
-    this.#tail = first
-    return rest
+  #gather(n: number, offset: number): Buffer {
+    const position = this.#chain.consumed + offset
+    const gathered = this.#gathered
+    if (gathered?.length === n && this.#gatheredAt === position) return gathered
+    const bytes = Buffer.allocUnsafe(n)
+    this.#chain.copyTo(bytes, offset)
+    this.#gathered = bytes
+    this.#gatheredAt = position
+    return bytes
   }
 
-  /** Cuts the chain before a segment of which nothing is consumed. */
-  #cut(first: Segment): Segment {
-    const last = this.#before(first)
-    if (last !== undefined) last.next = undefined
-    else this.#head = undefined
-    this.#tail = last
-    this.#read = last
-    return first
-  }
-
-  /** Holds segments that others have taken until the release, with leases of its own. */
-  #keep(taken: Segment): void {
-    for (let segment: Segment | undefined = taken; segment; segment = segment.next) {
-      if (segment.node === NO_NODE) continue
-      this.#memory.retain(segment.node)
-      const held = new Segment(segment.node, segment.chunk, segment.at, segment.end)
-      held.at = held.end
-      this.#link(held)
+  #adopt(first: Segment | undefined, length: number): void {
+    for (let segment = first; segment !== undefined; ) {
+      const { next } = segment
+      segment.next = undefined
+      this.#chain.link(segment)
+      segment = next
     }
-  }
-
-  #before(segment: Segment): Segment | undefined {
-    let before = this.#head
-    if (before === segment) return undefined
-    while (before !== undefined && before.next !== segment) before = before.next
-    return before
+    this.#chain.length = length
   }
 
   #need(n: number): void {
-    if (n > this.#length) {
-      throw failure('ERR_NODEPOLL_SHORT_BUFFER', `${n} bytes are wanted, ${this.#length} are there`)
+    const { length } = this.#chain
+    if (n > length) {
+      throw failure('ERR_NODEPOLL_SHORT_BUFFER', `${n} bytes are wanted, ${length} are there`)
     }
   }
+}
 
-  #advance(n: number): void {
-    this.#length -= n
-    this.#consumed += n
-    let rest = n
-    let segment = this.#read
-    while (segment !== undefined) {
-      const step = Math.min(rest, segment.end - segment.at)
-      segment.at += step
-      rest -= step
-      if (segment.at < segment.end || segment.next === undefined) break
-      segment = segment.next
-    }
-    this.#read = segment
+function delimiterBytes(delimiter: number | Uint8Array): Uint8Array {
+  if (typeof delimiter === 'number') {
+    return Uint8Array.of(checkInteger(delimiter, 'delimiter', 0, 0xff))
   }
+  if (!(delimiter instanceof Uint8Array)) {
+    throw invalidArgType('delimiter', 'a number or an instance of Uint8Array', delimiter)
+  }
+  if (delimiter.length === 0) throw invalidArgValue('delimiter', delimiter, 'must not be empty')
+  return delimiter
 }
 
 function view(segment: Segment, at: number, n: number): Buffer {
   const { buffer, byteOffset } = segment.chunk
   return Buffer.from(buffer as ArrayBuffer, byteOffset + at, n)
-}
-
-/** Fills `target` with the bytes from `at` in `first` on. */
-function gather(first: Segment, at: number, target: Buffer): Buffer {
-  let filled = 0
-  let from = at
-  let segment: Segment | undefined = first
-  while (segment !== undefined && filled < target.length) {
-    filled += segment.chunk.copy(target, filled, from, segment.end)
-    segment = segment.next
-    from = segment?.at ?? 0
-  }
-  return target
 }

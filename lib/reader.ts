@@ -1,6 +1,7 @@
 import type { Connection } from './connection.ts'
-import { failure } from './errors.ts'
+import { failure, isNodepollError } from './errors.ts'
 import { checkCount } from './internal/validate.ts'
+import { WaitingNumberReads } from './internal/waiting-number-reads.ts'
 import type { LinkBuffer } from './link-buffer.ts'
 
 const noop = (): void => {}
@@ -32,11 +33,12 @@ const noop = (): void => {}
  * }
  * ```
  */
-export class Reader {
+export class Reader extends WaitingNumberReads {
   readonly #connection: Connection
 
   /** @internal */
   constructor(connection: Connection) {
+    super()
     this.#connection = connection
   }
 
@@ -47,27 +49,46 @@ export class Reader {
 
   /** Waits for `n` bytes, consumes them and resolves with a view of them. */
   next(n: number): Promise<Buffer> {
-    return this.#read(n, (input) => input.next(n))
+    return this._read(n, (input) => input.next(n))
+  }
+
+  /** Waits for `n` bytes beyond `offset` and resolves with a view of them. Consumes nothing. */
+  peek(n: number, offset = 0): Promise<Buffer> {
+    return this._read(n + offset, (input) => input.peek(n, offset))
   }
 
   /** Waits for `n` bytes and consumes them. */
   skip(n: number): Promise<void> {
-    return this.#read(n, (input) => input.skip(n))
+    return this._read(n, (input) => input.skip(n))
   }
 
   /** Waits for `n` bytes, consumes them and resolves with a string. */
   readString(n: number, encoding: BufferEncoding = 'utf8'): Promise<string> {
-    return this.#read(n, (input) => input.readString(n, encoding))
+    return this._read(n, (input) => input.readString(n, encoding))
   }
 
   /** Waits for `n` bytes, consumes them and resolves with a copy. */
   readBinary(n: number): Promise<Buffer> {
-    return this.#read(n, (input) => input.readBinary(n))
+    return this._read(n, (input) => input.readBinary(n))
+  }
+
+  /** Waits for `n` bytes, consumes them and resolves with a slice of their own. */
+  slice(n: number): Promise<LinkBuffer> {
+    return this._read(n, (input) => input.slice(n))
+  }
+
+  /**
+   * Waits for `delimiter`, consumes all bytes up to its end and resolves with a view of them. If
+   * the end comes first, what has arrived stays readable in `connection.input`.
+   */
+  until(delimiter: number | Uint8Array): Promise<Buffer> {
+    const reading: Promise<Buffer> = this.#readUntil(delimiter, () => reading.catch(noop))
+    return reading
   }
 
   /** Waits until `n` bytes can be read from `connection.input` without waiting. */
   wait(n: number): Promise<void> {
-    return this.#read(n, noop)
+    return this._read(n, noop)
   }
 
   /** Gives fully read nodes back. Views made before become invalid. */
@@ -75,9 +96,32 @@ export class Reader {
     this.#connection.input.release()
   }
 
-  #read<T>(n: number, take: (input: LinkBuffer) => T): Promise<T> {
+  /** @internal */
+  _read<T>(n: number, take: (input: LinkBuffer) => T): Promise<T> {
     const reading: Promise<T> = this.#readWhenThere(n, take, () => reading.catch(noop))
     return reading
+  }
+
+  /**
+   * Views of what arrives, chunk by chunk, until the peer's FIN. Each is released when the next one
+   * is asked for. Any other end is thrown.
+   */
+  async *[Symbol.asyncIterator](): AsyncIterableIterator<Buffer> {
+    const { input } = this.#connection
+    for (;;) {
+      try {
+        if (input.length === 0) await this.wait(1)
+      } catch (error) {
+        if (isNodepollError(error, 'ERR_NODEPOLL_EOF')) return
+        throw error
+      }
+      const { value: chunk } = input.chunks().next()
+      try {
+        yield input.next((chunk as Buffer).length)
+      } finally {
+        input.release()
+      }
+    }
   }
 
   // Errors are made in here, so that their stack leads to the caller.
@@ -88,16 +132,13 @@ export class Reader {
   ): Promise<T> {
     try {
       checkCount(n)
-      const connection = this.#connection
-      const { input, _waits: waits } = connection
-      if (waits.isReading) {
-        throw failure('ERR_NODEPOLL_CONCURRENT_READ', 'another read of this connection is waiting')
-      }
+      const { input, _waits: waits } = this.#connection
+      if (waits.isReading) throw concurrentRead()
       if (input.length < n) {
         waits.isReading = true
-        while (input.length < n && connection.isActive) await waits.input(n)
+        while (input.length < n && this.#connection.isActive) await waits.input(n)
         waits.isReading = false
-        if (input.length < n) throw connection._endError()
+        if (input.length < n) throw this.#connection._endError()
       }
       return take(input)
     } catch (error) {
@@ -107,4 +148,30 @@ export class Reader {
       throw error
     }
   }
+
+  async #readUntil(delimiter: number | Uint8Array, ignore: () => void): Promise<Buffer> {
+    const { input, _waits: waits } = this.#connection
+    try {
+      const length = typeof delimiter === 'number' ? 1 : delimiter.length
+      if (waits.isReading) throw concurrentRead()
+      let searched = 0
+      for (;;) {
+        // What was searched before may hold the beginning of the delimiter.
+        const index = input.indexOf(delimiter, Math.max(0, searched - length + 1))
+        if (index >= 0) return input.next(index + length)
+        if (!this.#connection.isActive) throw this.#connection._endError()
+        searched = input.length
+        waits.isReading = true
+        await waits.input(searched + 1)
+        waits.isReading = false
+      }
+    } catch (error) {
+      queueMicrotask(ignore)
+      throw error
+    }
+  }
+}
+
+function concurrentRead(): Error {
+  return failure('ERR_NODEPOLL_CONCURRENT_READ', 'another read of this connection is waiting')
 }

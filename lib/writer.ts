@@ -7,7 +7,8 @@ import {
   WRITE_BUFFER_MAX,
 } from './internal/limits.ts'
 import type { Memory } from './internal/memory.ts'
-import { NO_NODE, type Segment } from './internal/segment.ts'
+import { NumberWrites } from './internal/number-writes.ts'
+import { NO_NODE, Segment } from './internal/segment.ts'
 import { checkInteger } from './internal/validate.ts'
 import { LinkBuffer } from './link-buffer.ts'
 import { COMMAND_ACKNOWLEDGE } from './native/record.ts'
@@ -42,7 +43,7 @@ const UTF8_BYTES_MAX = 3
  * }
  * ```
  */
-export class Writer {
+export class Writer extends NumberWrites {
   readonly #connection: Connection
   readonly #memory: Memory
   #head: Segment | undefined
@@ -54,6 +55,7 @@ export class Writer {
 
   /** @internal */
   constructor(connection: Connection, memory: Memory) {
+    super()
     this.#connection = connection
     this.#memory = memory
   }
@@ -77,6 +79,61 @@ export class Writer {
     return Buffer.from(chunk.buffer as ArrayBuffer, chunk.byteOffset + end - n, n)
   }
 
+  /** Bytes written since the last flush. */
+  get mallocLength(): number {
+    return this.#unflushed
+  }
+
+  /**
+   * Keeps the first `n` of the bytes written since the last flush, whatever wrote them, and drops
+   * the rest.
+   *
+   * @throws `ERR_OUT_OF_RANGE` if there are fewer.
+   */
+  mallocAck(n: number): this {
+    checkInteger(n, 'n', 0, this.#unflushed)
+    this.#connection._checkWritable()
+    const { before, rest } = this.#find(n)
+    const next = before === undefined ? this.#head : before.next
+    if (next !== undefined && rest > 0) {
+      this.#cutAfter(next, next.next)
+      this.#memory.unreserve(next, next.end - next.at - rest)
+    } else {
+      this.#cutAfter(before, next)
+    }
+    this.#unflushed = n
+    return this
+  }
+
+  /**
+   * Splices a copy of `bytes` in front of the last `remain` bytes written since the last flush,
+   * without moving those.
+   *
+   * @throws `ERR_OUT_OF_RANGE` if fewer than `remain` have been written.
+   */
+  writeDirect(bytes: Uint8Array, remain: number): this {
+    checkBytes(bytes)
+    checkInteger(remain, 'remain', 0, this.#unflushed)
+    this.#connection._checkWritable()
+    if (remain === 0) return this.writeBinary(bytes)
+    if (bytes.length === 0) return this
+    const pieces = this.#copyPieces(bytes)
+    const { before, rest } = this.#find(this.#unflushed - remain)
+    let left = before
+    if (rest > 0) {
+      left = (before === undefined ? this.#head : before.next) as Segment
+      this.#splitAt(left, left.at + rest)
+    }
+    for (const piece of pieces) {
+      piece.next = left === undefined ? this.#head : left.next
+      if (left === undefined) this.#head = piece
+      else left.next = piece
+      left = piece
+    }
+    this.#unflushed += bytes.length
+    return this
+  }
+
   /** Writes a string. */
   writeString(text: string, encoding: BufferEncoding = 'utf8'): this {
     if (typeof text !== 'string') throw invalidArgType('text', 'of type string', text)
@@ -95,9 +152,7 @@ export class Writer {
 
   /** Writes a copy of `bytes`, which stay the caller's. */
   writeBinary(bytes: Uint8Array): this {
-    if (!(bytes instanceof Uint8Array)) {
-      throw invalidArgType('bytes', 'an instance of Buffer or Uint8Array', bytes)
-    }
+    checkBytes(bytes)
     this.#connection._checkWritable()
     if (bytes.length === 0) return this
     if (bytes.length > NODE_BYTES_MAX) return this.#writePieces(bytes)
@@ -115,7 +170,7 @@ export class Writer {
     if (!(other instanceof LinkBuffer)) throw invalidArgType('other', 'a LinkBuffer', other)
     this.#connection._checkWritable()
     this.#unflushed += other.length
-    let segment = other._takeUnread()
+    let segment = other._chain.takeUnread()
     while (segment !== undefined) {
       const { next } = segment
       segment.next = undefined
@@ -167,12 +222,16 @@ export class Writer {
 
   /** Gives back what was written and never flushed. @internal */
   _drop(): void {
-    for (let segment = this.#head; segment !== undefined; segment = segment.next) {
-      this.#memory.release(segment.node)
-    }
-    this.#head = undefined
-    this.#tail = undefined
+    this.#cutAfter(undefined, this.#head)
     this.#unflushed = 0
+  }
+
+  /** @internal */
+  _reserve(bytes: number): number {
+    this.#connection._checkWritable()
+    const { chunk, end } = this.#reserve(bytes)
+    this._target = chunk
+    return end - bytes
   }
 
   async #drained(ignore: () => void): Promise<void> {
@@ -210,28 +269,72 @@ export class Writer {
     this.#unflushed -= bytes
   }
 
-  /** Copies more than a node holds, node by node: all of it, or nothing if there is no room. */
+  /** Copies more than a node holds: all of it, or nothing if there is no room. */
   #writePieces(bytes: Uint8Array): this {
-    const segments: Segment[] = []
+    for (const piece of this.#copyPieces(bytes)) this.#link(piece)
+    this.#unflushed += bytes.length
+    return this
+  }
+
+  /** Copies bytes into segments that are not linked yet, node by node. */
+  #copyPieces(bytes: Uint8Array): Segment[] {
+    const pieces: Segment[] = []
     try {
       for (let at = 0; at < bytes.length; at += NODE_BYTES_MAX) {
         const length = Math.min(NODE_BYTES_MAX, bytes.length - at)
-        const segment = this.#memory.reserve(length, undefined)
-        segment.chunk.set(bytes.subarray(at, at + length), segment.start)
-        segments.push(segment)
+        const piece = this.#memory.reserve(length, undefined)
+        piece.chunk.set(bytes.subarray(at, at + length), piece.start)
+        pieces.push(piece)
       }
     } catch (error) {
-      for (const { node } of segments) this.#memory.release(node)
+      for (const { node } of pieces) this.#memory.release(node)
       throw error
     }
-    for (const segment of segments) this.#link(segment)
-    this.#unflushed += bytes.length
-    return this
+    return pieces
+  }
+
+  /** The last segment that ends at or before a position, and how far the next one reaches to it. */
+  #find(position: number): { before: Segment | undefined; rest: number } {
+    let before: Segment | undefined
+    let rest = position
+    for (let segment = this.#head; segment !== undefined; segment = segment.next) {
+      const length = segment.end - segment.at
+      if (rest < length) break
+      rest -= length
+      before = segment
+    }
+    return { before, rest }
+  }
+
+  /** Makes two segments of one; the second gets a lease of its own. */
+  #splitAt(segment: Segment, at: number): void {
+    this.#memory.retain(segment.node)
+    const right = new Segment(segment.node, segment.chunk, at, segment.end)
+    right.next = segment.next
+    segment.end = at
+    segment.next = right
+    if (this.#tail === segment) this.#tail = right
+  }
+
+  /** Drops all segments from `first` on, which follows `last`. */
+  #cutAfter(last: Segment | undefined, first: Segment | undefined): void {
+    for (let segment = first; segment !== undefined; segment = segment.next) {
+      this.#memory.release(segment.node)
+    }
+    this.#tail = last
+    if (last === undefined) this.#head = undefined
+    else last.next = undefined
   }
 
   #link(segment: Segment): void {
     if (this.#tail === undefined) this.#head = segment
     else this.#tail.next = segment
     this.#tail = segment
+  }
+}
+
+function checkBytes(bytes: Uint8Array): void {
+  if (!(bytes instanceof Uint8Array)) {
+    throw invalidArgType('bytes', 'an instance of Buffer or Uint8Array', bytes)
   }
 }

@@ -129,11 +129,12 @@ export class Memory {
     return open === undefined ? 0 : open.end - open.at
   }
 
-  /** Gives the last `bytes` of what `reserve` gave last back to the node. */
+  /** Takes the last `bytes` off a segment; the node gets them back if they are its latest ones. */
   unreserve(segment: Segment, bytes: number): void {
     const open = this.#writeNode
+    const isLatest = open?.node === segment.node && open.at === segment.end
     segment.end -= bytes
-    if (open !== undefined && open.node === segment.node) open.at -= bytes
+    if (isLatest) open.at = segment.end
   }
 
   #openNode(bytes: number): WriteNode {

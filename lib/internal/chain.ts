@@ -1,0 +1,231 @@
+import type { Memory } from './memory.ts'
+import { NO_NODE, Segment } from './segment.ts'
+
+/** Chains of ended connections with nodes that views may lead to. */
+const abandoned = new FinalizationRegistry<() => void>((release) => release())
+
+/**
+ * Segments in a row, consumed from the front and released behind.
+ *
+ * ```text
+ *  head                read                 tail
+ *   │ consumed, held     │ unread             │
+ *   ▼                    ▼                    ▼
+ *  [seg] ─▶ [seg] ─▶ [se|g] ─▶ [seg] ─▶ [seg]
+ * ```
+ * Every segment has a lease of its own, or memory that is nobody else's.
+ */
+export class Chain {
+  /** Unread bytes. */
+  length = 0
+  /** Bytes consumed since the beginning: the position of the next byte. */
+  consumed = 0
+  /** The segment that the next byte is read from. All before it is consumed. */
+  read: Segment | undefined
+  /** Views have been made since the last release. */
+  hasViews = false
+  readonly memory: Memory
+  /** The first segment that is held, read or not. */
+  #head: Segment | undefined
+  #tail: Segment | undefined
+  #isAbandoned = false
+
+  constructor(memory: Memory) {
+    this.memory = memory
+  }
+
+  /** Gives the nodes of consumed segments back. */
+  release(): void {
+    let segment = this.#head
+    while (segment !== undefined && segment.at === segment.end) {
+      if (segment.node !== NO_NODE) this.memory.release(segment.node)
+      segment = segment.next
+    }
+    this.#head = segment
+    this.read = segment
+    if (segment === undefined) this.#tail = undefined
+    this.hasViews = false
+    if (this.#isAbandoned) abandoned.unregister(this)
+  }
+
+  /** Adds bytes that have arrived, with the lease on them. */
+  receive(node: number, offset: number, length: number): void {
+    const tail = this.#tail
+    this.length += length
+    if (tail !== undefined && tail.node === node && tail.end === offset) {
+      // It goes on where the last one ended: one lease will do for both.
+      tail.end += length
+      this.memory.release(node)
+      return
+    }
+    this.link(new Segment(node, this.memory.chunkOf(node), offset, offset + length))
+  }
+
+  /**
+   * Takes all unread segments out, as a chain. What is consumed of the first one stays here until
+   * it is released, and so does all that there may be views of.
+   */
+  takeUnread(): Segment | undefined {
+    const first = this.read
+    if (first === undefined || this.length === 0) return undefined
+    this.consumed += this.length
+    this.length = 0
+    const taken = first.at > first.start ? this.#split(first) : this.#cut(first)
+    if (this.hasViews) this.#keep(taken)
+    return taken
+  }
+
+  /**
+   * Holds nothing of the arena any more but what there may be views of: what is unread is copied
+   * into memory of its own, what is held goes when nobody can ask for its release.
+   */
+  letGo(): void {
+    const unread = Buffer.allocUnsafe(this.length)
+    this.copyTo(unread, 0)
+    this.advance(unread.length)
+    this.consumed -= unread.length
+    if (this.hasViews) this.#abandon()
+    else this.release()
+    if (unread.length > 0) {
+      this.length = unread.length
+      this.link(new Segment(NO_NODE, unread, 0, unread.length))
+    }
+  }
+
+  #abandon(): void {
+    const nodes: number[] = []
+    for (let segment = this.#head; segment !== undefined; segment = segment.next) {
+      if (segment.node !== NO_NODE) nodes.push(segment.node)
+    }
+    const memory = this.memory
+    this.#isAbandoned = true
+    abandoned.register(this, () => nodes.forEach((node) => memory.release(node)), this)
+  }
+
+  /** Adds a segment at the end. Its bytes are not counted. */
+  link(segment: Segment): void {
+    const tail = this.#tail
+    if (tail === undefined) {
+      this.#head = segment
+      this.read = segment
+    } else {
+      tail.next = segment
+      // The reading end waits at a segment that is used up.
+      if (this.read === tail && tail.at === tail.end) this.read = segment
+    }
+    this.#tail = segment
+  }
+
+  /** The segment that holds the byte `offset` bytes from here, and how far in it that is. */
+  find(offset: number): { segment: Segment; skip: number } {
+    let segment = this.read as Segment
+    let skip = offset
+    while (skip >= segment.end - segment.at) {
+      skip -= segment.end - segment.at
+      segment = segment.next as Segment
+    }
+    return { segment, skip }
+  }
+
+  /** Fills `target` with the bytes from `offset` on. They are there. */
+  copyTo(target: Buffer, offset: number): void {
+    if (target.length === 0) return
+    const { segment: first, skip } = this.find(offset)
+    let segment: Segment | undefined = first
+    let from = first.at + skip
+    let filled = 0
+    while (segment !== undefined && filled < target.length) {
+      filled += segment.chunk.copy(target, filled, from, segment.end)
+      segment = segment.next
+      from = segment?.at ?? 0
+    }
+  }
+
+  /**
+   * Consumes `n` bytes that are there and returns them as segments with leases of their own, which
+   * stay when these are released.
+   */
+  share(n: number): Segment | undefined {
+    let first: Segment | undefined
+    let last: Segment | undefined
+    let rest = n
+    let segment = this.read
+    while (segment !== undefined && rest > 0) {
+      const step = Math.min(rest, segment.end - segment.at)
+      if (step > 0) {
+        if (segment.node !== NO_NODE) this.memory.retain(segment.node)
+        const shared = new Segment(segment.node, segment.chunk, segment.at, segment.at + step)
+        if (last === undefined) first = shared
+        else last.next = shared
+        last = shared
+        rest -= step
+      }
+      segment = segment.next
+    }
+    this.advance(n)
+    return first
+  }
+
+  /** Gives everything back, read or not. */
+  clear(): void {
+    this.advance(this.length)
+    this.release()
+  }
+
+  /** Cuts the chain in the middle of a segment; the rest of it gets a lease of its own. */
+  #split(first: Segment): Segment {
+    const { node, chunk, at, end, next } = first
+    if (node !== NO_NODE) this.memory.retain(node)
+    const rest = new Segment(node, chunk, at, end)
+    rest.next = next
+    first.end = at
+    first.next = undefined
+    this.#tail = first
+    return rest
+  }
+
+  /** Cuts the chain before a segment of which nothing is consumed. */
+  #cut(first: Segment): Segment {
+    const last = this.#before(first)
+    if (last !== undefined) last.next = undefined
+    else this.#head = undefined
+    this.#tail = last
+    this.read = last
+    return first
+  }
+
+  /** Holds segments that others have taken until the release, with leases of its own. */
+  #keep(taken: Segment): void {
+    for (let segment: Segment | undefined = taken; segment; segment = segment.next) {
+      if (segment.node === NO_NODE) continue
+      this.memory.retain(segment.node)
+      const held = new Segment(segment.node, segment.chunk, segment.at, segment.end)
+      held.at = held.end
+      this.link(held)
+    }
+  }
+
+  #before(segment: Segment): Segment | undefined {
+    let before = this.#head
+    if (before === segment) return undefined
+    while (before !== undefined && before.next !== segment) before = before.next
+    return before
+  }
+
+
+  /** Consumes bytes that are there. */
+  advance(n: number): void {
+    this.length -= n
+    this.consumed += n
+    let rest = n
+    let segment = this.read
+    while (segment !== undefined) {
+      const step = Math.min(rest, segment.end - segment.at)
+      segment.at += step
+      rest -= step
+      if (segment.at < segment.end || segment.next === undefined) break
+      segment = segment.next
+    }
+    this.read = segment
+  }
+}

@@ -1,0 +1,185 @@
+import { invalidArgType, outOfRange } from '../errors.ts'
+
+const NOWHERE = Buffer.alloc(0)
+
+/**
+ * Writing numbers, for everything that has a writing end. `BE` is network order, `LE` the other.
+ *
+ * Each call throws `ERR_OUT_OF_RANGE` for a value that does not fit, and `ERR_INVALID_ARG_TYPE` for
+ * one of the wrong type; then nothing is written. No view is made.
+ */
+export abstract class NumberWrites {
+  /** The memory that `_reserve` has given last. @internal */
+  _target: Buffer = NOWHERE
+
+  /** Reserves room in `_target` and returns where it begins. @internal */
+  abstract _reserve(bytes: number): number
+
+  writeByte(value: number): this {
+    return this.writeUInt8(value)
+  }
+
+  writeUInt8(value: number): this {
+    checkRange(value, 0, 0xff)
+    const at = this._reserve(1)
+    this._target[at] = value
+    return this
+  }
+
+  writeInt8(value: number): this {
+    checkRange(value, -0x80, 0x7f)
+    const at = this._reserve(1)
+    this._target[at] = value
+    return this
+  }
+
+  writeUInt16BE(value: number): this {
+    checkRange(value, 0, 0xffff)
+    return this.#write16BE(value)
+  }
+
+  writeUInt16LE(value: number): this {
+    checkRange(value, 0, 0xffff)
+    return this.#write16LE(value)
+  }
+
+  writeInt16BE(value: number): this {
+    checkRange(value, -0x8000, 0x7fff)
+    return this.#write16BE(value)
+  }
+
+  writeInt16LE(value: number): this {
+    checkRange(value, -0x8000, 0x7fff)
+    return this.#write16LE(value)
+  }
+
+  writeUInt32BE(value: number): this {
+    checkRange(value, 0, 0xffff_ffff)
+    return this.#write32BE(value)
+  }
+
+  writeUInt32LE(value: number): this {
+    checkRange(value, 0, 0xffff_ffff)
+    return this.#write32LE(value)
+  }
+
+  writeInt32BE(value: number): this {
+    checkRange(value, -0x8000_0000, 0x7fff_ffff)
+    return this.#write32BE(value)
+  }
+
+  writeInt32LE(value: number): this {
+    checkRange(value, -0x8000_0000, 0x7fff_ffff)
+    return this.#write32LE(value)
+  }
+
+  writeBigUInt64BE(value: bigint): this {
+    checkBigInt(value, BigInt.asUintN)
+    const at = this._reserve(8)
+    this._target.writeBigUInt64BE(value, at)
+    return this
+  }
+
+  writeBigUInt64LE(value: bigint): this {
+    checkBigInt(value, BigInt.asUintN)
+    const at = this._reserve(8)
+    this._target.writeBigUInt64LE(value, at)
+    return this
+  }
+
+  writeBigInt64BE(value: bigint): this {
+    checkBigInt(value, BigInt.asIntN)
+    const at = this._reserve(8)
+    this._target.writeBigInt64BE(value, at)
+    return this
+  }
+
+  writeBigInt64LE(value: bigint): this {
+    checkBigInt(value, BigInt.asIntN)
+    const at = this._reserve(8)
+    this._target.writeBigInt64LE(value, at)
+    return this
+  }
+
+  writeFloatBE(value: number): this {
+    checkNumber(value)
+    const at = this._reserve(4)
+    this._target.writeFloatBE(value, at)
+    return this
+  }
+
+  writeFloatLE(value: number): this {
+    checkNumber(value)
+    const at = this._reserve(4)
+    this._target.writeFloatLE(value, at)
+    return this
+  }
+
+  writeDoubleBE(value: number): this {
+    checkNumber(value)
+    const at = this._reserve(8)
+    this._target.writeDoubleBE(value, at)
+    return this
+  }
+
+  writeDoubleLE(value: number): this {
+    checkNumber(value)
+    const at = this._reserve(8)
+    this._target.writeDoubleLE(value, at)
+    return this
+  }
+
+  // A byte of a typed array takes the lowest eight bits of what it is given.
+
+  #write16BE(value: number): this {
+    const at = this._reserve(2)
+    const target = this._target
+    target[at] = value >> 8
+    target[at + 1] = value
+    return this
+  }
+
+  #write16LE(value: number): this {
+    const at = this._reserve(2)
+    const target = this._target
+    target[at] = value
+    target[at + 1] = value >> 8
+    return this
+  }
+
+  #write32BE(value: number): this {
+    const at = this._reserve(4)
+    const target = this._target
+    target[at] = value >> 24
+    target[at + 1] = value >> 16
+    target[at + 2] = value >> 8
+    target[at + 3] = value
+    return this
+  }
+
+  #write32LE(value: number): this {
+    const at = this._reserve(4)
+    const target = this._target
+    target[at] = value
+    target[at + 1] = value >> 8
+    target[at + 2] = value >> 16
+    target[at + 3] = value >> 24
+    return this
+  }
+}
+
+function checkNumber(value: number): void {
+  if (typeof value !== 'number') throw invalidArgType('value', 'of type number', value)
+}
+
+function checkRange(value: number, min: number, max: number): void {
+  checkNumber(value)
+  if (!(value >= min && value <= max && Number.isInteger(value))) {
+    throw outOfRange('value', `an integer >= ${min} and <= ${max}`, value)
+  }
+}
+
+function checkBigInt(value: bigint, wrap: (bits: number, value: bigint) => bigint): void {
+  if (typeof value !== 'bigint') throw invalidArgType('value', 'of type bigint', value)
+  if (wrap(64, value) !== value) throw outOfRange('value', 'a 64-bit integer', value)
+}
