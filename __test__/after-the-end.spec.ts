@@ -28,7 +28,8 @@ const ends: Record<string, End> = {
 type Calls = Record<string, (connection: Connection, end: End) => [() => unknown, Outcome]>
 
 const NUMBERS = [
-  ...['UInt8', 'Int8'],
+  'UInt8',
+  'Int8',
   ...['UInt16', 'Int16', 'UInt32', 'Int32', 'BigUInt64', 'BigInt64', 'Float', 'Double'].flatMap(
     (name) => [`${name}BE`, `${name}LE`],
   ),

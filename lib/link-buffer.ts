@@ -231,7 +231,7 @@ export class LinkBuffer extends NumberReads {
   }
 
   #adopt(first: Segment | undefined, length: number): void {
-    for (let segment = first; segment !== undefined; ) {
+    for (let segment = first; segment !== undefined;) {
       const { next } = segment
       segment.next = undefined
       this.#chain.link(segment)

@@ -212,7 +212,6 @@ export class Chain {
     return before
   }
 
-
   /** Consumes bytes that are there. */
   advance(n: number): void {
     this.length -= n

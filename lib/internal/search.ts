@@ -25,7 +25,11 @@ function indexWithin(segment: Segment, at: number, delimiter: Uint8Array): numbe
   const inside = bytes.indexOf(delimiter)
   if (inside >= 0) return inside
   // What begins in the last bytes goes on in the next segments.
-  for (let start = Math.max(0, bytes.length - delimiter.length + 1); start < bytes.length; start++) {
+  for (
+    let start = Math.max(0, bytes.length - delimiter.length + 1);
+    start < bytes.length;
+    start++
+  ) {
     if (continues(segment, at + start, delimiter)) return start
   }
   return -1
