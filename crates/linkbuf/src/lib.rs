@@ -47,6 +47,7 @@
 mod arena;
 mod arena_core;
 mod buddy;
+mod buffer_error;
 mod chunk;
 mod chunk_table;
 mod limits;
@@ -64,8 +65,9 @@ mod segment;
 pub mod sync;
 
 pub use arena::{Arena, ArenaStats, GrantError};
+pub use buffer_error::BufferError;
 pub use chunk::Chunk;
-pub use limits::{CHUNK_BYTES, CHUNK_BYTES_MAX, GRANULE_BYTES, NODE_BYTES_MAX};
+pub use limits::{CHUNK_BYTES, CHUNK_BYTES_MAX, GRANULE_BYTES, NODE_BYTES_MAX, REST_BYTES_MAX};
 pub use link_buffer::LinkBuffer;
 pub use node::Node;
 pub use segment::{Segment, SegmentId};
