@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why a call was not met. It has changed nothing.
+/// Why a call on a [`NocopyBuffer`](crate::NocopyBuffer) was not met. It has changed nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum BufferError {

@@ -50,24 +50,36 @@ mod buddy;
 mod buffer_error;
 mod chunk;
 mod chunk_table;
+mod copies;
+mod cut;
 mod limits;
 mod link_buffer;
 #[cfg(test)]
 #[cfg(loom)]
 mod loom_tests;
+mod nocopy_buffer;
 mod node;
 mod node_count;
 mod node_header;
 mod node_ref;
+mod number;
+mod reader;
 mod room;
+mod search;
 mod segment;
 #[doc(hidden)]
 pub mod sync;
+mod write_nodes;
+mod writer;
 
 pub use arena::{Arena, ArenaStats, GrantError};
 pub use buffer_error::BufferError;
 pub use chunk::Chunk;
-pub use limits::{CHUNK_BYTES, CHUNK_BYTES_MAX, GRANULE_BYTES, NODE_BYTES_MAX, REST_BYTES_MAX};
+pub use limits::{
+    CHUNK_BYTES, CHUNK_BYTES_MAX, GRANULE_BYTES, NODE_BYTES_MAX, REST_BYTES_MAX, SPARE_BYTES_MIN,
+    WRITE_NODE_BYTES_MIN,
+};
 pub use link_buffer::LinkBuffer;
+pub use nocopy_buffer::{BufferStats, NocopyBuffer};
 pub use node::Node;
 pub use segment::{Segment, SegmentId};

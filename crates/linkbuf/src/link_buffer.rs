@@ -33,13 +33,13 @@ use std::io::IoSlice;
 #[derive(Default)]
 pub struct LinkBuffer {
     /// Set unless the buffer is empty. No segment in the chain is empty.
-    front: Option<Segment>,
-    rest: Option<Rest>,
-    len: usize,
+    pub(crate) front: Option<Segment>,
+    pub(crate) rest: Option<Rest>,
+    pub(crate) len: usize,
 }
 
 /// Boxed, as a queue of one segment has none and idle connections are counted in bytes.
-type Rest = Box<VecDeque<Segment>>;
+pub(crate) type Rest = Box<VecDeque<Segment>>;
 
 impl LinkBuffer {
     /// Makes an empty buffer. It takes no memory.
@@ -238,12 +238,20 @@ impl LinkBuffer {
         copied
     }
 
+    /// The last segment has become longer by so many bytes.
+    #[inline]
+    pub(crate) fn lengthen(&mut self, bytes: usize) {
+        let len = self.len.checked_add(bytes);
+        self.len = len.expect("the length of a buffer fits usize");
+    }
+
     fn segments(&self) -> impl Iterator<Item = &Segment> {
         let rest = self.rest.iter().flat_map(|rest| rest.iter());
         self.front.iter().chain(rest)
     }
 
-    fn back_mut(&mut self) -> Option<&mut Segment> {
+    #[inline]
+    pub(crate) fn back_mut(&mut self) -> Option<&mut Segment> {
         let rest = self.rest.as_mut();
         let back = rest.and_then(|rest| rest.back_mut());
         back.or(self.front.as_mut())

@@ -101,6 +101,16 @@ impl NodeHeader {
         id.offset >= self.start() && end.is_some_and(|end| end <= written)
     }
 
+    /// Lets the node's only writer begin again at the start, if nobody else refers to the node.
+    /// Whether so.
+    pub(crate) fn try_rewind(&self) -> bool {
+        let is_alone = self.count.is_one_reference();
+        if is_alone {
+            self.begin(self.start());
+        }
+        is_alone
+    }
+
     #[inline]
     pub(crate) fn count(&self) -> &NodeCount {
         &self.count

@@ -110,6 +110,13 @@ impl Segment {
         self.offset + self.len == offset && self.node.is_same_node(node)
     }
 
+    /// Adds the `len` bytes that follow, which must have been committed.
+    #[inline]
+    pub(crate) fn extend(&mut self, len: u32) {
+        self.len += len;
+        debug_assert!(self.node.contains(self.id()), "only what is written");
+    }
+
     /// Whether the bytes are in no arena.
     #[must_use]
     pub fn is_own(&self) -> bool {
@@ -141,7 +148,7 @@ impl Segment {
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: a segment is made of a range that was committed, or that was compared with
         // `written` while the node was referred to. `advance` and `truncate` only make
-        // it smaller, `try_join` adds a range for which the same holds, and `written`
+        // it smaller, `try_join` and `extend` add a range for which the same holds, and `written`
         // does not shrink while the segment refers to the node.
         unsafe { self.node.bytes(self.offset, self.len) }
     }
