@@ -10,6 +10,7 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static FREED: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call is passed on to the system's allocator as it came; counting in a thread-local
@@ -22,6 +23,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        FREED.set(FREED.get() + 1);
         // SAFETY: the caller keeps the contract, which is the same.
         unsafe { System.dealloc(ptr, layout) };
     }
@@ -58,6 +60,20 @@ fn h30_a_thousand_peeks_across_nodes_allocate_for_the_first_only() {
     assert_eq!(peek(8193), 1);
     assert_eq!((0..1000).map(|_| peek(8193)).sum::<usize>(), 0);
     assert_eq!((0..1000).map(|less| peek(8193 - less)).sum::<usize>(), 0);
+}
+
+#[test]
+fn h36_memory_of_its_own_is_freed_with_its_last_reference() {
+    let freed = FREED.get();
+    let allocated = allocations(|| {
+        let segment = Segment::own(vec![1; 100]).unwrap();
+        let mut queue = LinkBuffer::new();
+        queue.push(segment.clone());
+        drop(segment);
+        assert_eq!(FREED.get(), freed);
+        queue.skip(100);
+    });
+    assert_eq!((allocated, FREED.get() - freed), (2, 2));
 }
 
 #[test]

@@ -151,6 +151,20 @@ fn a_delimiter_is_found_across_nodes_and_not_in_what_is_unflushed() {
 }
 
 #[test]
+fn each_byte_of_a_delimiter_across_nodes_is_compared() {
+    for (pieces, found) in [
+        (&["xa", "b", "cdx"][..], Some(1)),
+        (&["-ax", "cd"], None),
+        (&["ab", "x", "d"], None),
+        (&["a", "b", "cx"], None),
+        (&["aab", "cd"], Some(1)),
+        (&["ab", "c"], None),
+    ] {
+        assert_eq!(buffer(pieces).index_of(b"abcd", 0), Ok(found), "{pieces:?}");
+    }
+}
+
+#[test]
 fn a_string_that_is_not_utf8_is_mended() {
     let mut buffer = NocopyBuffer::read_only();
     for bytes in [&b"\xC3"[..], b"\xA4\xFFa", b"\xE2\x82"] {
