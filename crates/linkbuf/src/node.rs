@@ -46,9 +46,9 @@ impl Node {
     #[inline]
     pub fn spare(&mut self) -> &mut [u8] {
         let (offset, len) = (self.written, self.end - self.written);
-        // SAFETY: `self.written` is what the header says, as only `commit` changes either, so
-        // the range lies between the node's `written` and its end. A `Node` is made once a life
-        // and cannot be cloned, so it is the only writer.
+        // SAFETY: `self.written` is what the header says, as each method that changes one changes
+        // both, so the range lies between the node's `written` and its end. A `Node` is made once
+        // a life and cannot be cloned, so it is the only writer.
         unsafe { self.reference.bytes_mut(offset, len) }
     }
 

@@ -52,9 +52,10 @@ impl NodeRef {
         // allocation, valid for reads and initialised as long as this reference lives.
         let start = unsafe { self.base().add(offset as usize) };
         // SAFETY: the bytes are valid and initialised as above. They are not written while the
-        // slice lives: below `written` the node's writer never writes again, nobody else gets
-        // `&mut` to them before the node has ended, which this reference prevents, and the
-        // holder of a chunk's raw memory has promised not to. The borrow of `self` ends first.
+        // slice lives: below `written` the node's writer never writes again before it has begun
+        // again at the start, nobody else gets `&mut` to them before the node has ended, both of
+        // which this reference prevents, and the holder of a chunk's raw memory has promised not
+        // to. The borrow of `self` ends first.
         unsafe { slice::from_raw_parts(start.as_ptr(), len as usize) }
     }
 
