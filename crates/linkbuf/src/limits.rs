@@ -13,6 +13,25 @@ pub const NODE_BYTES_MAX: usize = 256 << 10;
 /// references twice over.
 pub const CHUNK_BYTES_MAX: usize = 1 << 30;
 
+/// The longest rest of a buffer that [`compact`](crate::LinkBuffer::compact) copies out, so that
+/// it does not hold whole nodes: copying so little costs less than a system call.
+pub const REST_BYTES_MAX: usize = GRANULE_BYTES;
+
+/// The first node that a buffer takes to write into. Each further one is twice as long, up to
+/// [`NODE_BYTES_MAX`]; a buffer that is idle comes back to this.
+pub const WRITE_NODE_BYTES_MIN: usize = GRANULE_BYTES;
+
+/// The room that a buffer offers at least to a vectored read, unless memory is short.
+pub const SPARE_BYTES_MIN: usize = 2048;
+
+/// How many of the latest copies of bytes across nodes a peek looks through for one that it can
+/// show again.
+pub(crate) const COPIES_SEARCHED: usize = 64;
+
+/// What stands for the id of a node that is in no arena. No chunk has such an index, and the
+/// first granule is 0.
+pub(crate) const OWN_NODE_ID: u32 = 1 << 31;
+
 /// How many granules a standard chunk has: what the low bits of a node's id can name.
 pub(crate) const GRANULES: u32 = 1 << GRANULE_BITS;
 
@@ -33,3 +52,4 @@ pub(crate) const REFERENCES_MAX: u32 = 1 << 31;
 const _: () = assert!(GRANULES as usize * GRANULE_BYTES == CHUNK_BYTES);
 const _: () = assert!(CHUNKS_MAX <= 1 << (32 - GRANULE_BITS));
 const _: () = assert!(CHUNK_BYTES_MAX <= (REFERENCES_MAX / 2) as usize);
+const _: () = assert!(CHUNKS_MAX <= (OWN_NODE_ID >> GRANULE_BITS) as usize);

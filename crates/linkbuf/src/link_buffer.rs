@@ -1,3 +1,4 @@
+use crate::limits::REST_BYTES_MAX;
 use crate::segment::Segment;
 use std::collections::VecDeque;
 use std::fmt;
@@ -32,13 +33,13 @@ use std::io::IoSlice;
 #[derive(Default)]
 pub struct LinkBuffer {
     /// Set unless the buffer is empty. No segment in the chain is empty.
-    front: Option<Segment>,
-    rest: Option<Rest>,
-    len: usize,
+    pub(crate) front: Option<Segment>,
+    pub(crate) rest: Option<Rest>,
+    pub(crate) len: usize,
 }
 
 /// Boxed, as a queue of one segment has none and idle connections are counted in bytes.
-type Rest = Box<VecDeque<Segment>>;
+pub(crate) type Rest = Box<VecDeque<Segment>>;
 
 impl LinkBuffer {
     /// Makes an empty buffer. It takes no memory.
@@ -112,6 +113,45 @@ impl LinkBuffer {
         while let Some(segment) = other.pop_front() {
             self.push(segment);
         }
+    }
+
+    /// Copies a short rest, of [`REST_BYTES_MAX`] bytes at most, into memory of its own, and lets
+    /// go of the nodes that it was in. Answers how many bytes were copied.
+    ///
+    /// For a buffer that will not move on soon: one byte would hold a node, and its chunk. What is
+    /// longer stays where it is, as it holds nodes that it makes use of. A second call finds
+    /// nothing to do.
+    ///
+    /// ```
+    /// # use linkbuf::{Arena, CHUNK_BYTES, Chunk, LinkBuffer};
+    /// # let arena = Arena::new(CHUNK_BYTES);
+    /// # arena.grant(Chunk::boxed(CHUNK_BYTES))?;
+    /// let mut buffer = LinkBuffer::new();
+    /// let mut node = arena.allocate(65_536).expect("a fresh chunk has room");
+    /// buffer.push(node.write(b"the rest"));
+    /// drop(node);
+    /// assert_eq!(buffer.compact(), 8);
+    /// assert_eq!(arena.bytes_free(), CHUNK_BYTES);
+    /// # Ok::<(), linkbuf::GrantError>(())
+    /// ```
+    pub fn compact(&mut self) -> usize {
+        let Some(front) = &self.front else {
+            return 0;
+        };
+        let is_compact =
+            front.is_own() && front.len() == self.len && front.node_len() <= REST_BYTES_MAX;
+        if is_compact || self.len > REST_BYTES_MAX {
+            return 0;
+        }
+        let mut rest = vec![0; self.len];
+        let copied = self.copy_to(&mut rest);
+        // Never too long, as a rest is short; if it were, it would stay where it is.
+        let Ok(segment) = Segment::own(rest) else {
+            return 0;
+        };
+        self.clear();
+        self.push(segment);
+        copied
     }
 
     /// Lets go of everything.
@@ -198,12 +238,20 @@ impl LinkBuffer {
         copied
     }
 
+    /// The last segment has become longer by so many bytes.
+    #[inline]
+    pub(crate) fn lengthen(&mut self, bytes: usize) {
+        let len = self.len.checked_add(bytes);
+        self.len = len.expect("the length of a buffer fits usize");
+    }
+
     fn segments(&self) -> impl Iterator<Item = &Segment> {
         let rest = self.rest.iter().flat_map(|rest| rest.iter());
         self.front.iter().chain(rest)
     }
 
-    fn back_mut(&mut self) -> Option<&mut Segment> {
+    #[inline]
+    pub(crate) fn back_mut(&mut self) -> Option<&mut Segment> {
         let rest = self.rest.as_mut();
         let back = rest.and_then(|rest| rest.back_mut());
         back.or(self.front.as_mut())
@@ -369,6 +417,39 @@ mod tests {
         buffer.clear();
         assert_eq!((buffer.len(), buffer.segment_count()), (0, 0));
         assert_eq!(arena.stats().nodes, 0);
+    }
+
+    #[test]
+    fn h105_a_short_rest_is_copied_out_once_and_a_long_one_is_not() {
+        let arena = arena();
+        for (len, copied) in [
+            (0, 0),
+            (1, 1),
+            (REST_BYTES_MAX, REST_BYTES_MAX),
+            (REST_BYTES_MAX + 1, 0),
+        ] {
+            let mut buffer = LinkBuffer::new();
+            let mut node = arena.allocate(len).unwrap();
+            node.spare()[..len].fill(7);
+            buffer.push(node.commit(len));
+            assert_eq!((buffer.compact(), buffer.compact()), (copied, 0));
+            let is_own = buffer.front().is_some_and(Segment::is_own);
+            assert_eq!(is_own, copied > 0);
+            assert_eq!(buffer.chunks().collect::<Vec<_>>().concat(), vec![7; len]);
+        }
+        let mut buffer = buffer(&arena, &["12345", "678", "90"]);
+        buffer.skip(4);
+        assert_eq!((buffer.compact(), text(&buffer).as_str()), (6, "567890"));
+        assert_eq!((buffer.segment_count(), arena.stats().nodes), (1, 0));
+    }
+
+    #[test]
+    fn h105_a_rest_of_long_memory_of_ones_own_is_copied_out_too() {
+        let mut buffer = LinkBuffer::new();
+        buffer.push(Segment::own(vec![7; REST_BYTES_MAX + 1]).unwrap());
+        assert_eq!(buffer.compact(), 0);
+        buffer.skip(REST_BYTES_MAX);
+        assert_eq!((buffer.compact(), buffer.compact()), (1, 0));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 /// The only writer of a fresh range of memory.
 ///
 /// A node is filled front to back. What is committed becomes a [`Segment`] and is never written
-/// again before the node has ended; what is not yet committed is seen by nobody else. A node
+/// again as long as a segment or a lease refers to the node; what is not yet committed is seen by nobody else. A node
 /// holds a reference to its own range for as long as it exists, so its range cannot be given to
 /// anybody else meanwhile: to append to a node that has been recycled is impossible, as it would
 /// take a `Node`, and that keeps the node from being recycled. Dropping it ends writing; the
@@ -46,9 +46,9 @@ impl Node {
     #[inline]
     pub fn spare(&mut self) -> &mut [u8] {
         let (offset, len) = (self.written, self.end - self.written);
-        // SAFETY: `self.written` is what the header says, as only `commit` changes either, so
-        // the range lies between the node's `written` and its end. A `Node` is made once a life
-        // and cannot be cloned, so it is the only writer.
+        // SAFETY: `self.written` is what the header says, as each method that changes one changes
+        // both, so the range lies between the node's `written` and its end. A `Node` is made once
+        // a life and cannot be cloned, so it is the only writer.
         unsafe { self.reference.bytes_mut(offset, len) }
     }
 
@@ -77,6 +77,30 @@ impl Node {
         assert!(bytes.len() <= room, "write beyond the end of the node");
         self.spare()[..bytes.len()].copy_from_slice(bytes);
         self.commit(bytes.len())
+    }
+
+    /// As [`commit`](Self::commit), but makes `segment` longer, if it is the last one that was
+    /// committed. Whether so; if not, nothing has changed.
+    #[inline]
+    pub(crate) fn commit_onto(&mut self, segment: &mut Segment, bytes: usize) -> bool {
+        assert!(bytes <= self.room(), "commit beyond the end of the node");
+        let len = u32::try_from(bytes).expect("not longer than the node");
+        let follows = segment.is_followed_by(&self.reference, self.written);
+        if follows {
+            self.written += len;
+            self.reference.set_written(self.written);
+            segment.extend(len);
+        }
+        follows
+    }
+
+    /// Begins again at the start if nothing else refers to the node. Whether so.
+    pub(crate) fn try_rewind(&mut self) -> bool {
+        let rewound = self.reference.try_rewind();
+        if rewound {
+            self.written = self.reference.start();
+        }
+        rewound
     }
 
     /// How many bytes can still be committed.

@@ -190,6 +190,15 @@ impl NodeCount {
         after_release(released, less)
     }
 
+    /// Whether the caller's reference is the only one, and no lease. Nobody else can make one
+    /// then, as it would be made from another.
+    #[must_use]
+    pub(crate) fn is_one_reference(&self) -> bool {
+        // Acquire: all other references ended, each with a release in this word; who is alone may
+        // write the node's memory again, and only after all of their reads.
+        self.word.load(Ordering::Acquire) == REFERENCE
+    }
+
     /// How many leases the node has at this moment.
     pub(crate) fn lease_count(&self) -> u32 {
         // Relaxed: a number for statistics.

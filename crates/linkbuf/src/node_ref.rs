@@ -6,18 +6,25 @@ use std::slice;
 
 /// One reference to a live node; dropping it ends the reference.
 ///
-/// The arena's memory outlives it: as long as a node lives, the arena holds a reference to itself
-/// (see `ArenaCore`), and a node lives as long as a reference to it does.
+/// The memory outlives it: as long as a node lives, its arena holds a reference to itself (see
+/// `ArenaCore`), or its box is not freed; and a node lives as long as a reference to it does.
 pub(crate) struct NodeRef {
     header: NonNull<NodeHeader>,
 }
 
 impl NodeRef {
-    /// Takes over a reference that was counted.
+    /// Makes a node of a box of bytes, all of them written. It is in no arena.
+    pub(crate) fn own(bytes: Box<[u8]>, len: u32) -> Self {
+        Self {
+            header: NodeHeader::own(bytes, len),
+        }
+    }
+
+    /// Takes over a reference to a node of an arena that was counted.
     ///
     /// # Safety
-    /// The node must be live, and one of its references must belong to the caller, who gives it
-    /// away with this call.
+    /// The node must be live and in an arena, and one of its references must belong to the
+    /// caller, who gives it away with this call.
     pub(crate) unsafe fn from_counted(header: &NodeHeader) -> Self {
         Self {
             header: NonNull::from(header),
@@ -45,9 +52,10 @@ impl NodeRef {
         // allocation, valid for reads and initialised as long as this reference lives.
         let start = unsafe { self.base().add(offset as usize) };
         // SAFETY: the bytes are valid and initialised as above. They are not written while the
-        // slice lives: below `written` the node's writer never writes again, nobody else gets
-        // `&mut` to them before the node has ended, which this reference prevents, and the
-        // holder of a chunk's raw memory has promised not to. The borrow of `self` ends first.
+        // slice lives: below `written` the node's writer never writes again before it has begun
+        // again at the start, nobody else gets `&mut` to them before the node has ended, both of
+        // which this reference prevents, and the holder of a chunk's raw memory has promised not
+        // to. The borrow of `self` ends first.
         unsafe { slice::from_raw_parts(start.as_ptr(), len as usize) }
     }
 
@@ -72,9 +80,11 @@ impl Clone for NodeRef {
     #[inline]
     fn clone(&self) -> Self {
         self.count().add_reference();
-        // SAFETY: the node is live as `self` refers to it, and the reference counted in the
-        // line above belongs to nobody yet.
-        unsafe { Self::from_counted(self) }
+        // The pointer is copied, not made anew of a borrow of the header: a box can be freed
+        // only by a pointer that may reach all of it.
+        Self {
+            header: self.header,
+        }
     }
 }
 
@@ -83,8 +93,9 @@ impl Deref for NodeRef {
 
     #[inline]
     fn deref(&self) -> &NodeHeader {
-        // SAFETY: the header belongs to a live node, which keeps its arena alive, and the arena
-        // frees its headers only when it is dropped. Headers change through atomics only.
+        // SAFETY: the header belongs to a live node, as this is a reference to it. One in an
+        // arena keeps that alive, which frees its headers only when it is dropped; one that is
+        // a box of its own is freed with its last reference. Headers change through atomics only.
         unsafe { self.header.as_ref() }
     }
 }
@@ -92,15 +103,21 @@ impl Deref for NodeRef {
 impl Drop for NodeRef {
     #[inline]
     fn drop(&mut self) {
-        let (arena, id) = (self.arena(), self.id());
-        if self.count().drop_reference() {
-            // SAFETY: the caller's reference was the node's last, so this is the one call for it.
-            unsafe { free(arena, id) };
+        let (origin, id) = (self.origin(), self.id());
+        if !self.count().drop_reference() {
+            return;
+        }
+        match origin {
+            // SAFETY: this reference was the node's last, so this is the one call for it.
+            Some(arena) => unsafe { free(arena, id) },
+            // SAFETY: as above; and a header without an arena is one that `own` has made, whose
+            // pointer has been copied from reference to reference since.
+            None => unsafe { NodeHeader::free_own(self.header) },
         }
     }
 }
 
-/// Frees a node. It is not passed its header, as that may be gone before this returns.
+/// Frees a node of an arena. It is not passed its header, as that may be gone before this returns.
 ///
 /// # Safety
 /// The node's last reference must have ended, in the hands of the caller, who calls this once.

@@ -1,3 +1,5 @@
+use crate::buffer_error::BufferError;
+use crate::limits::CHUNK_BYTES_MAX;
 use crate::node_ref::NodeRef;
 use std::fmt;
 
@@ -45,6 +47,30 @@ impl Segment {
         Self { node, offset, len }
     }
 
+    /// Makes a segment of bytes of one's own, which are not copied and in no arena.
+    ///
+    /// It cannot be leased: no number names it.
+    ///
+    /// # Errors
+    /// [`OutOfRange`](BufferError::OutOfRange) if there are more than [`CHUNK_BYTES_MAX`].
+    ///
+    /// ```
+    /// use linkbuf::Segment;
+    ///
+    /// let segment = Segment::own(b"bytes".to_vec())?;
+    /// assert_eq!(segment.clone().as_slice(), b"bytes");
+    /// # Ok::<(), linkbuf::BufferError>(())
+    /// ```
+    pub fn own(bytes: impl Into<Box<[u8]>>) -> Result<Self, BufferError> {
+        let bytes = bytes.into();
+        match u32::try_from(bytes.len()) {
+            Ok(len) if bytes.len() <= CHUNK_BYTES_MAX => {
+                Ok(Self::new(NodeRef::own(bytes, len), 0, len))
+            }
+            _ => Err(BufferError::OutOfRange),
+        }
+    }
+
     /// Lets go of the first `bytes` bytes.
     ///
     /// # Panics
@@ -71,11 +97,35 @@ impl Segment {
     /// Gives `next` back if it does not start where this one ends, or is of another node.
     #[inline]
     pub fn try_join(&mut self, next: Segment) -> Result<(), Segment> {
-        if self.offset + self.len != next.offset || !self.node.is_same_node(&next.node) {
+        if !self.is_followed_by(&next.node, next.offset) {
             return Err(next);
         }
         self.len += next.len;
         Ok(())
+    }
+
+    /// Whether the node's bytes from `offset` on follow this segment.
+    #[inline]
+    pub(crate) fn is_followed_by(&self, node: &NodeRef, offset: u32) -> bool {
+        self.offset + self.len == offset && self.node.is_same_node(node)
+    }
+
+    /// Adds the `len` bytes that follow, which must have been committed.
+    #[inline]
+    pub(crate) fn extend(&mut self, len: u32) {
+        self.len += len;
+        debug_assert!(self.node.contains(self.id()), "only what is written");
+    }
+
+    /// Whether the bytes are in no arena.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.node.origin().is_none()
+    }
+
+    /// How many bytes of the node are written, by whomever.
+    pub(crate) fn node_len(&self) -> usize {
+        self.node.written_len()
     }
 
     /// How many bytes the segment has.
@@ -98,8 +148,8 @@ impl Segment {
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: a segment is made of a range that was committed, or that was compared with
         // `written` while the node was referred to. `advance` and `truncate` only make
-        // it smaller, `try_join` adds a range for which the same holds, and `written` does not
-        // shrink while the node lives.
+        // it smaller, `try_join` and `extend` add a range for which the same holds, and `written`
+        // does not shrink while the segment refers to the node.
         unsafe { self.node.bytes(self.offset, self.len) }
     }
 
@@ -110,9 +160,10 @@ impl Segment {
     /// dropped. One that is made after that never ends, and keeps its memory.
     ///
     /// # Panics
-    /// If the node has 2³¹ references.
+    /// If the node has 2³¹ references, or is in no arena.
     #[must_use = "a lease that nobody knows of never ends"]
     pub fn lease(&self) -> SegmentId {
+        assert!(!self.is_own(), "only memory of an arena can be leased");
         self.node.count().add_lease();
         self.id()
     }
@@ -120,14 +171,18 @@ impl Segment {
     /// Turns the segment into a lease for the other side and names it.
     ///
     /// The lease ends as one of [`lease`](Self::lease) does.
+    ///
+    /// # Panics
+    /// If the node is in no arena.
     #[must_use = "a lease that nobody knows of never ends"]
     pub fn into_lease(self) -> SegmentId {
+        assert!(!self.is_own(), "only memory of an arena can be leased");
         let id = self.id();
         self.node.into_lease();
         id
     }
 
-    /// The segment's name. It counts nothing.
+    /// The segment's name. It counts nothing, and names nothing if the bytes are in no arena.
     #[inline]
     #[must_use]
     pub fn id(&self) -> SegmentId {
