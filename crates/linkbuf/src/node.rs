@@ -5,11 +5,11 @@ use std::fmt;
 /// The only writer of a fresh range of memory.
 ///
 /// A node is filled front to back. What is committed becomes a [`Segment`] and is never written
-/// again as long as a segment or a lease refers to the node; what is not yet committed is seen by nobody else. A node
-/// holds a reference to its own range for as long as it exists, so its range cannot be given to
-/// anybody else meanwhile: to append to a node that has been recycled is impossible, as it would
-/// take a `Node`, and that keeps the node from being recycled. Dropping it ends writing; the
-/// range lives on for as long as segments and leases refer to it.
+/// again as long as a segment or a lease refers to the node; what is not yet committed is seen by
+/// nobody else. A node holds a reference to its own range for as long as it exists, so its range
+/// cannot be given to anybody else meanwhile: to append to a node that has been recycled is
+/// impossible, as it would take a `Node`, and that keeps the node from being recycled. Dropping it
+/// ends writing; the range lives on for as long as segments and leases refer to it.
 ///
 /// ```
 /// # use linkbuf::{Arena, Chunk};

@@ -18,13 +18,13 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract, which is the same.
+        // SAFETY: our caller keeps a contract, and the call made here has the same one.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         FREED.set(FREED.get() + 1);
-        // SAFETY: the caller keeps the contract, which is the same.
+        // SAFETY: our caller keeps a contract, and the call made here has the same one.
         unsafe { System.dealloc(ptr, layout) };
     }
 }
