@@ -154,16 +154,17 @@ export class Memory {
   }
 
   #lease(bytes: number): WriteNode {
-    let leased = this.#native.leaseNode(bytes)
-    if (leased === null) {
-      this.grant(Math.ceil(Math.max(bytes, CHUNK_BYTES) / 4096) * 4096)
-      leased = this.#native.leaseNode(bytes)
+    for (;;) {
+      const leased = this.#native.leaseNode(bytes)
+      if (leased !== null) {
+        const [node = NO_NODE, at = 0, length = 0] = leased
+        return { node, chunk: this.chunkOf(node), at, end: at + length, leases: length }
+      }
+      // A poller may be quicker to use what is granted, so that one chunk is not always enough.
+      if (!this.grant(Math.ceil(Math.max(bytes, CHUNK_BYTES) / 4096) * 4096)) {
+        throw failure('ERR_NODEPOLL_WRITE_LIMIT', 'memoryMax leaves no room for output')
+      }
     }
-    if (leased === null) {
-      throw failure('ERR_NODEPOLL_WRITE_LIMIT', 'memoryMax is reached: there is no room for output')
-    }
-    const [node = NO_NODE, at = 0, length = 0] = leased
-    return { node, chunk: this.chunkOf(node), at, end: at + length, leases: length }
   }
 
   /** Gives the leases that no segment has taken back. */
