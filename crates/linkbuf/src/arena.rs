@@ -195,6 +195,12 @@ impl Arena {
         self.core().bytes_free()
     }
 
+    /// The length of all chunks.
+    #[must_use]
+    pub fn bytes_granted(&self) -> usize {
+        self.core().bytes_granted()
+    }
+
     /// Whether no further chunk can be granted.
     #[must_use]
     pub fn is_full(&self) -> bool {

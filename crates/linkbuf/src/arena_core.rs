@@ -147,6 +147,10 @@ impl ArenaCore {
         self.bytes_free.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn bytes_granted(&self) -> usize {
+        self.lock().bytes_granted
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         // Relaxed: as in `bytes_free`.
         self.is_full.load(Ordering::Relaxed)

@@ -8,7 +8,6 @@ use crate::event::{EndReason, Event};
 use crate::io::Io;
 use crate::key::Key;
 use crate::limits::{CLOSE_SEND_TIME, LINGER_TIME};
-use crate::record::SYSCALL_READ;
 use crate::sys::socket::Socket;
 
 /// One row of the driver's table: a connected socket and what is on its way to it.
@@ -161,11 +160,7 @@ impl Connection {
     /// Ends a connection whose input is not read any more, if the kernel holds an error for it.
     pub(crate) fn end_on_error(&mut self, io: &mut Io) {
         if let Ok(Some(error)) = self.socket.take_error() {
-            let failure = EndReason::Error {
-                errno: errno_of(&error),
-                syscall: SYSCALL_READ,
-            };
-            self.end(self.failure.unwrap_or(failure), io);
+            self.read_failed(errno_of(&error), io);
         }
     }
 

@@ -53,7 +53,7 @@ impl ReadMemory {
         if self.arena.bytes_free() >= MEMORY_LOW_BYTES || self.arena.is_full() {
             return false;
         }
-        let granted = self.arena.stats().bytes_granted;
+        let granted = self.arena.bytes_granted();
         self.asked_at.replace(granted) != Some(granted)
     }
 }
@@ -137,7 +137,7 @@ impl Connection {
         self.found_nothing(io);
     }
 
-    fn read_failed(&mut self, errno: i32, io: &mut Io) {
+    pub(crate) fn read_failed(&mut self, errno: i32, io: &mut Io) {
         let failure = EndReason::Error {
             errno,
             syscall: SYSCALL_READ,

@@ -20,7 +20,7 @@ use crate::mailbox::Parcel;
 use crate::options::{DialOptions, ListenOptions, RuntimeOptions};
 use crate::poller;
 use crate::record::{
-    CONTROL_LANES, CONTROL_LANES_READY, CONTROL_LEASE_CHANGES, LANE_WORDS, RECORD_WORDS,
+    CONTROL_LANES, CONTROL_LANES_READY, CONTROL_LEASE_CHANGES, LANE_WORDS, RECORD_WORDS, index,
 };
 use crate::ring::{Ring, Words};
 use crate::seam::Seam;
@@ -295,8 +295,4 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn index(word: i32) -> usize {
-    word.cast_unsigned() as usize
 }

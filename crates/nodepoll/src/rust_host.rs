@@ -9,7 +9,7 @@ use crate::command::Command;
 use crate::error::{OpenError, StartError};
 use crate::event::Event;
 use crate::options::{DialOptions, ListenOptions, RuntimeOptions};
-use crate::record::{LANE_COMMAND_TAIL, LANE_EVENT_HEAD};
+use crate::record::{LANE_COMMAND_TAIL, LANE_EVENT_HEAD, index};
 use crate::runtime::{Runtime, SeamMemory};
 
 /// A host in Rust: what the JavaScript side does in Node, for programs and tests without it.
@@ -157,7 +157,7 @@ impl RustHost {
             let words = self.runtime.lane_words(lane);
             let store = |word: i32, value: u32| {
                 // Relaxed: read on this same thread.
-                words[word.cast_unsigned() as usize].store(value.cast_signed(), Ordering::Relaxed);
+                words[index(word)].store(value.cast_signed(), Ordering::Relaxed);
             };
             store(LANE_COMMAND_TAIL, cursors.commands);
             store(LANE_EVENT_HEAD, cursors.events);

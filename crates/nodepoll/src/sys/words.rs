@@ -14,7 +14,8 @@ use linkbuf::sync::AtomicI32;
 pub struct Words {
     first: NonNull<AtomicI32>,
     len: usize,
-    owned: Option<Box<[AtomicI32]>>,
+    /// Held only to be dropped with them.
+    _owned: Option<Box<[AtomicI32]>>,
 }
 
 // SAFETY: the words are atomics, so that threads may read and write them at the same time; who
@@ -32,7 +33,7 @@ impl Words {
         Self {
             first,
             len,
-            owned: Some(owned),
+            _owned: Some(owned),
         }
     }
 
@@ -48,7 +49,7 @@ impl Words {
         Self {
             first: first.cast(),
             len,
-            owned: None,
+            _owned: None,
         }
     }
 
@@ -64,12 +65,6 @@ impl Words {
         self.len == 0
     }
 
-    /// Whether the host owns them.
-    #[must_use]
-    pub fn is_granted(&self) -> bool {
-        self.owned.is_none()
-    }
-
     /// The words from `first`, `len` of them.
     ///
     /// # Panics
@@ -80,7 +75,7 @@ impl Words {
     }
 
     fn all(&self) -> &[AtomicI32] {
-        // SAFETY: either `owned` keeps the words alive and has never been handed out by unique
+        // SAFETY: either `_owned` keeps the words alive and has never been handed out by unique
         // reference, or the promise given to `from_raw` says that they are valid for `len`.
         unsafe { slice::from_raw_parts(self.first.as_ptr(), self.len) }
     }
