@@ -84,6 +84,8 @@ const tables: [string, Call, [unknown, Expected][]][] = [
       [undefined, TYPE],
       [null, TYPE],
       [1, TYPE],
+      [{ host: 1 }, TYPE],
+      [{ host: 'poller' }, VALUE],
       [{ pollers: '2' }, TYPE],
       [{ memoryMax: '1' }, TYPE],
       ...[0, -1, 1.5, Number.NaN, 1e9].map((pollers): [unknown, Expected] => [{ pollers }, RANGE]),

@@ -1,11 +1,21 @@
 import { failure } from './errors.ts'
 import { CHUNK_BYTES, MEMORY_MAX_MAX, POLLERS_MAX } from './internal/limits.ts'
 import { settle, startedRuntime } from './internal/runtime.ts'
-import { checkInteger, checkObject } from './internal/validate.ts'
-import type { NativeStats } from './native/index.ts'
+import { checkInteger, checkObject, checkOneOf } from './internal/validate.ts'
+import { canTurnInline, type NativeStats } from './native/index.ts'
 
 /** What the runtime of this environment (main thread or worker) is made of. */
 export interface RuntimeOptions {
+  /**
+   * Who waits for the sockets and turns the event loop that serves them. `'thread'`: I/O threads,
+   * which leave the JavaScript thread to your code. `'inline'`: the JavaScript thread itself,
+   * inside its own event loop, which is the shortest way for a lone message. `'auto'`: inline
+   * while few sockets are busy at a time, a thread when there are many; where the runtime's event
+   * loop cannot do it, as in Bun and Deno, always a thread.
+   *
+   * @default 'auto'
+   */
+  host?: 'auto' | 'thread' | 'inline'
   /**
    * I/O threads.
    *
@@ -41,6 +51,8 @@ export interface RuntimeStats {
   readonly writes: number
   /** Times that JavaScript called into native code for a batch. */
   readonly exchanges: number
+  /** Times that a driver has changed hands between an I/O thread and JavaScript. */
+  readonly switches: number
   /** Times that an I/O thread had to wake JavaScript. */
   readonly wakeupsOfHost: number
   /** Turns of the I/O threads. */
@@ -61,6 +73,7 @@ export interface RuntimeStats {
  * Chooses what the runtime of this environment is made of. Call it before anything else.
  *
  * @throws `ERR_NODEPOLL_ALREADY_STARTED` once something has been listened on or dialled.
+ * @throws `ERR_NODEPOLL_UNSUPPORTED` for the host `'inline'` where there is none.
  *
  * @example
  * ```ts
@@ -71,7 +84,8 @@ export interface RuntimeStats {
  */
 export function configure(options: RuntimeOptions): void {
   checkObject(options, 'options')
-  const { pollers, memoryMax } = options
+  const { host, pollers, memoryMax } = options
+  if (host !== undefined) checkOneOf(host, 'options.host', ['auto', 'thread', 'inline'])
   if (pollers !== undefined) checkInteger(pollers, 'options.pollers', 1, POLLERS_MAX)
   if (memoryMax !== undefined) {
     checkInteger(memoryMax, 'options.memoryMax', 4 * CHUNK_BYTES, MEMORY_MAX_MAX)
@@ -79,7 +93,11 @@ export function configure(options: RuntimeOptions): void {
   if (startedRuntime() !== undefined) {
     throw failure('ERR_NODEPOLL_ALREADY_STARTED', 'configure() comes before anything else')
   }
+  if (host === 'inline' && !canTurnInline()) {
+    throw failure('ERR_NODEPOLL_UNSUPPORTED', "the host 'inline' needs an event loop of libuv's")
+  }
   settle({
+    ...(host === undefined ? {} : { host }),
     ...(pollers === undefined ? {} : { pollers }),
     ...(memoryMax === undefined ? {} : { memoryMax }),
   })
@@ -112,6 +130,7 @@ export function stats(): RuntimeStats {
     reads: count('reads'),
     writes: count('writes'),
     exchanges: count('exchanges'),
+    switches: count('switches'),
     wakeupsOfHost: count('wakeupsOfHost'),
     turns: count('turns'),
     drives: count('drives'),

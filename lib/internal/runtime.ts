@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 
 import type { Connection } from '../connection.ts'
-import { type NativeRuntime, startRuntime } from '../native/index.ts'
+import { canTurnInline, type NativeRuntime, startRuntime } from '../native/index.ts'
 import { CONTROL_LANES, LANE_WORDS } from '../native/record.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Lane } from './lane.ts'
@@ -15,6 +15,7 @@ export interface Runtime {
 }
 
 export interface RuntimeSettings {
+  readonly host: 'auto' | 'thread' | 'inline'
   readonly pollers: number
   readonly memoryMax: number
 }
@@ -39,15 +40,20 @@ export function settle(chosen: Partial<RuntimeSettings>): void {
 
 function defaultSettings(): RuntimeSettings {
   const spare = availableParallelism() - 1
-  return { pollers: Math.max(1, Math.min(POLLERS_DEFAULT_MAX, spare)), memoryMax: MEMORY_MAX }
+  return {
+    host: 'auto',
+    pollers: Math.max(1, Math.min(POLLERS_DEFAULT_MAX, spare)),
+    memoryMax: MEMORY_MAX,
+  }
 }
 
-function start({ pollers, memoryMax }: RuntimeSettings): Runtime {
+function start({ host, pollers, memoryMax }: RuntimeSettings): Runtime {
   const control = new Int32Array(CONTROL_LANES + pollers * LANE_WORDS)
   const leaseChanges = new Int32Array(2 * LEASE_CHANGES)
   const lanes: Lane<Connection>[] = []
   for (let index = 0; index < pollers; index++) lanes.push(new Lane(index, control))
   const options = {
+    host: host === 'auto' && !canTurnInline() ? 'thread' : host,
     // In whole chunks: the arena takes no more than it is told.
     memoryMax: Math.ceil(memoryMax / CHUNK_BYTES) * CHUNK_BYTES,
     control,

@@ -37,6 +37,13 @@ export function checkOptionalString(value: unknown, name: string): string | unde
   return value
 }
 
+/** One of a few names. */
+export function checkOneOf(value: unknown, name: string, names: readonly string[]): void {
+  if (typeof value !== 'string') throw invalidArgType(name, 'of type string', value)
+  if (names.includes(value)) return
+  throw invalidArgValue(name, value, `must be one of ${names.map((one) => `'${one}'`).join(', ')}`)
+}
+
 export function checkOptionalFunction(value: unknown, name: string): void {
   if (value !== undefined) checkFunction(value, name)
 }

@@ -7,6 +7,7 @@ export type NativeStats = BindingStats
 
 export interface NativeRuntimeOptions {
   readonly memoryMax: number
+  readonly host: 'auto' | 'thread' | 'inline'
   readonly control: Int32Array
   readonly leaseChanges: Int32Array
   readonly commands: Int32Array[]
@@ -16,6 +17,14 @@ export interface NativeRuntimeOptions {
 /** Starts pollers. `doorbell` is called when there are events and nobody has fetched them. */
 export function startRuntime(options: NativeRuntimeOptions, doorbell: () => void): NativeRuntime {
   return new native.BindingRuntime(options, doorbell)
+}
+
+/**
+ * Whether this runtime's event loop can turn drivers: it is libuv, and tells where it is. Bun has
+ * libuv's names too, but calling them ends the process.
+ */
+export function canTurnInline(): boolean {
+  return process.versions['bun'] === undefined && native.BindingRuntime.canTurnInline()
 }
 
 /** The layout of records as the native half knows it. */

@@ -6,7 +6,9 @@
 mod doorbell;
 mod error;
 mod exchange;
+mod inline_host;
 mod memory;
 mod options;
 mod runtime;
 mod stats;
+mod uv;

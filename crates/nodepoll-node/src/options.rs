@@ -9,6 +9,9 @@ use nodepoll::{Address, DialOptions, Endpoint, ListenOptions, OpenError, SystemE
 #[napi(object, object_to_js = false)]
 pub struct BindingRuntimeOptions<'env> {
     pub memory_max: f64,
+    /// Who turns drivers.
+    #[napi(ts_type = "'auto' | 'thread' | 'inline'")]
+    pub host: String,
     #[napi(ts_type = "Int32Array")]
     pub control: Unknown<'env>,
     #[napi(ts_type = "Int32Array")]

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,15 +8,17 @@ use napi::bindgen_prelude::{Function, Unknown, retain_current_module_for_unload_
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 use nodepoll::record::LAYOUT;
-use nodepoll::{Host, Runtime, SeamMemory};
+use nodepoll::{Host, Hosting, Runtime, SeamMemory};
 
 use crate::doorbell::Doorbell;
 use crate::exchange::exchange_function;
+use crate::inline_host::{self, InlineHost};
 use crate::memory::Granted;
 use crate::options::{
     BindingDialOptions, BindingListenOptions, BindingOutcome, BindingRuntimeOptions,
 };
 use crate::stats::BindingStats;
+use crate::uv::Uv;
 
 /// What the exports of one runtime share. Only the JavaScript thread touches it.
 pub(crate) struct Core {
@@ -24,21 +26,34 @@ pub(crate) struct Core {
     runtime: RefCell<Option<Runtime>>,
     granted: RefCell<Granted>,
     doorbell: Arc<Doorbell>,
+    /// Unset if only threads turn drivers.
+    inline: OnceCell<InlineHost>,
 }
 
 impl Core {
     pub(crate) fn exchange(&self) {
-        if let Some(runtime) = self.runtime.borrow().as_ref() {
+        self.with_runtime(|runtime| {
+            if let Some(inline) = self.inline.get() {
+                // It fails only for the first driver of a lane, and those came at the start.
+                let _ = inline.take_over(runtime);
+            }
             runtime.exchange();
-        }
+        });
+    }
+
+    pub(crate) fn inline(&self) -> Option<&InlineHost> {
+        self.inline.get()
     }
 
     /// Runs `work` on the runtime, unless the environment is ending.
+    pub(crate) fn with_runtime<T>(&self, work: impl FnOnce(&Runtime) -> T) -> Option<T> {
+        self.runtime.borrow().as_ref().map(work)
+    }
+
+    /// As `with_runtime`, for calls that can fail.
     fn with<T>(&self, work: impl FnOnce(&Runtime) -> Result<T>) -> Result<T> {
-        match self.runtime.borrow().as_ref() {
-            Some(runtime) => work(runtime),
-            None => Err(Error::new(Status::Closing, "the environment is ending")),
-        }
+        self.with_runtime(work)
+            .unwrap_or_else(|| Err(Error::new(Status::Closing, "the environment is ending")))
     }
 
     /// Joins the pollers, closes all sockets, then lets go of the memory they used.
@@ -67,6 +82,7 @@ impl BindingRuntime {
         retain_current_module_for_unload_safety();
         let BindingRuntimeOptions {
             memory_max,
+            host,
             control,
             lease_changes,
             commands,
@@ -82,17 +98,37 @@ impl BindingRuntime {
             lease_changes: granted.words(env, &lease_changes)?,
             lanes,
         };
-        let doorbell = Arc::new(Doorbell::new(&env, &doorbell)?);
-        let host: Arc<dyn Host> = Arc::<Doorbell>::clone(&doorbell);
-        let runtime = Runtime::start(memory, Arena::new(bytes(memory_max)), &host)
+        let hosting = hosting_of(&host)?;
+        let pump = doorbell;
+        let doorbell = Arc::new(Doorbell::new(&env, &pump)?);
+        let bell: Arc<dyn Host> = Arc::<Doorbell>::clone(&doorbell);
+        let count = memory.lanes.len();
+        let arena = Arena::new(bytes(memory_max));
+        let runtime = Runtime::start(memory, arena, &bell, hosting)
             .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
         let core = Rc::new(Core {
             runtime: RefCell::new(Some(runtime)),
             granted: RefCell::new(granted),
             doorbell,
+            inline: OnceCell::new(),
         });
         env.add_env_cleanup_hook((env, Rc::clone(&core)), |(env, core)| core.end(env))?;
+        if hosting != Hosting::Thread {
+            let inline = InlineHost::new(&env, &pump, count, &Rc::downgrade(&core))?;
+            let inline = core.inline.get_or_init(|| inline);
+            inline_host::add_clean_up(&env, &core)?;
+            core.with(|runtime| inline.take_over(runtime))?;
+            // The first turns may have posted events, and no exchange follows them by itself.
+            core.doorbell.wake();
+        }
         Ok(Self { core })
+    }
+
+    /// Whether the JavaScript thread can turn drivers in its event loop.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn can_turn_inline() -> bool {
+        Uv::get().is_some()
     }
 
     /// The function to be called once a batch.
@@ -174,6 +210,18 @@ impl BindingRuntime {
     #[napi(catch_unwind)]
     pub fn stats(&self) -> Result<BindingStats> {
         self.core.with(|runtime| Ok(BindingStats::of(runtime)))
+    }
+}
+
+fn hosting_of(name: &str) -> Result<Hosting> {
+    match name {
+        "auto" => Ok(Hosting::Auto),
+        "thread" => Ok(Hosting::Thread),
+        "inline" => Ok(Hosting::Inline),
+        _ => Err(Error::new(
+            Status::InvalidArg,
+            format!("not a host: {name}"),
+        )),
     }
 }
 

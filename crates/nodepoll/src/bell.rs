@@ -2,8 +2,10 @@ use linkbuf::sync::{AtomicBool, Ordering, fence};
 
 /// The thread that uses a runtime, as its pollers see it.
 pub trait Host: Send + Sync {
-    /// Makes the host call [`exchange`](crate::Runtime::exchange) soon. Called from any thread,
-    /// at most once between two announcements of idleness, and must not block.
+    /// Makes the host call [`take_over`](crate::Runtime::take_over), if it turns drivers itself,
+    /// and [`exchange`](crate::Runtime::exchange) soon. Called from any thread, at most once
+    /// between two announcements of idleness and once for a driver that is offered, and must not
+    /// block.
     fn wake(&self);
 }
 
@@ -38,6 +40,12 @@ impl Bell {
     pub fn retract(&self) {
         // Relaxed: a poller that still sees `true` rings once too often, which does no harm.
         self.idle.store(false, Ordering::Relaxed);
+    }
+
+    /// The host is awake, and was not before.
+    pub fn wake_up(&self) -> bool {
+        // Relaxed: as in `retract`.
+        self.idle.swap(false, Ordering::Relaxed)
     }
 
     /// Whether the host must be woken for what has just been published. True for one caller only.

@@ -1,4 +1,4 @@
-use linkbuf::sync::{AtomicI32, Ordering};
+use linkbuf::sync::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
@@ -7,19 +7,31 @@ use mio::Events;
 
 use crate::command::Command;
 use crate::driver::Driver;
+use crate::handover::Handover;
 use crate::limits::DIRECT_COMMANDS;
+use crate::options::Hosting;
 use crate::record::{self, LANE_COMMAND_HEAD, LANE_COMMAND_TAIL, LANE_EVENT_HEAD, LANE_EVENT_TAIL};
 use crate::seam::Seam;
+use crate::selector::Selector;
 
 /// One poller's driver behind its lock, and all that can be done without the lock.
 ///
-/// Whoever holds the lock drives: the poller thread, which sleeps without it, or the host for a
-/// few commands while the poller sleeps. There is one order of operations, because there is one
-/// lock and one ring that commands come from; nothing sent directly can overtake what is queued.
+/// Whoever holds the lock drives: who turns the driver, a thread of its own or the host, and who
+/// sleeps without the lock; or the host for a few commands while that thread sleeps. There is one
+/// order of operations, because there is one lock and one ring that commands come from; nothing
+/// sent directly can overtake what is queued.
 pub(crate) struct Lane {
     pub(crate) seam: Arc<Seam>,
     /// `None` after a panic.
     driver: Mutex<Option<Driver>>,
+    /// Who may turn the driver.
+    pub(crate) hosting: Hosting,
+    selector: Handover<Selector>,
+    /// The selector lies ready for the host.
+    is_offered: AtomicBool,
+    /// The host turns the driver. Only the host's thread touches this.
+    is_inline: AtomicBool,
+    switches: AtomicUsize,
 }
 
 /// What a poller does after a turn.
@@ -31,14 +43,74 @@ pub(crate) enum Turn {
 }
 
 impl Lane {
-    pub(crate) fn new(seam: Arc<Seam>, driver: Driver) -> Self {
-        Self {
+    pub(crate) fn new(
+        seam: Arc<Seam>,
+        driver: Driver,
+        selector: Selector,
+        hosting: Hosting,
+    ) -> Self {
+        let lane = Self {
             seam,
             driver: Mutex::new(Some(driver)),
+            hosting,
+            selector: Handover::new(),
+            is_offered: AtomicBool::new(hosting != Hosting::Thread),
+            is_inline: AtomicBool::new(false),
+            switches: AtomicUsize::new(0),
+        };
+        match hosting {
+            Hosting::Thread => lane.selector.give_to_thread(selector),
+            Hosting::Auto | Hosting::Inline => lane.selector.give_to_host(selector),
         }
+        lane
     }
 
-    /// A turn of the poller thread.
+    /// Waits until the thread is the one to turn the driver. `None` when the runtime stops.
+    pub(crate) fn take_for_thread(&self) -> Option<Selector> {
+        self.selector.take_for_thread()
+    }
+
+    /// The host is to turn the driver: from the thread.
+    pub(crate) fn offer_to_host(&self, selector: Selector) {
+        self.selector.give_to_host(selector);
+        // Relaxed: the selector has a lock of its own; a host that misses the mark is woken.
+        self.is_offered.store(true, Ordering::Relaxed);
+        self.seam.call_host();
+    }
+
+    /// Takes the driver over, if it is offered: for the host's thread.
+    pub(crate) fn take_over(&self) -> Option<Selector> {
+        // Relaxed here and below: see `offer_to_host`, and who uses the marks.
+        if !self.is_offered.load(Ordering::Relaxed)
+            || !self.is_offered.swap(false, Ordering::Relaxed)
+        {
+            return None;
+        }
+        let selector = self.selector.take_for_host()?;
+        self.is_inline.store(true, Ordering::Relaxed);
+        self.switches.fetch_add(1, Ordering::Relaxed);
+        Some(selector)
+    }
+
+    /// The thread is to turn the driver: from the host.
+    pub(crate) fn give_to_thread(&self, selector: Selector) {
+        self.is_inline.store(false, Ordering::Relaxed);
+        self.switches.fetch_add(1, Ordering::Relaxed);
+        self.selector.give_to_thread(selector);
+    }
+
+    /// How often the driver has changed hands.
+    pub(crate) fn switches(&self) -> usize {
+        self.switches.load(Ordering::Relaxed)
+    }
+
+    /// Makes the thread end, wherever it waits.
+    pub(crate) fn stop(&self) {
+        self.seam.stop();
+        self.selector.close();
+    }
+
+    /// A turn, by the poller thread or the host.
     pub(crate) fn turn(&self, events: &Events) -> Turn {
         // Waits at most for a few sends of the host, never for JavaScript.
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,7 +144,8 @@ impl Lane {
             // Also what was handed over before the failure and not taken.
             return self.discard_commands();
         }
-        let is_direct = count <= DIRECT_COMMANDS && seam.parking.is_parked();
+        let is_lone = count <= DIRECT_COMMANDS && seam.parking.is_parked();
+        let is_direct = is_lone || self.is_inline.load(Ordering::Relaxed);
         if count > 0 && !(is_direct && self.drive()) {
             seam.wake_poller();
         }
@@ -85,6 +158,11 @@ impl Lane {
         store(words, LANE_EVENT_TAIL, tail);
         store(words, LANE_COMMAND_HEAD, commands.head());
         tail != events.head()
+    }
+
+    /// Whether there are events that the host has not read.
+    pub(crate) fn has_events(&self) -> bool {
+        self.seam.events.tail() != self.seam.events.head()
     }
 
     /// Lets go of the driver and all its sockets.

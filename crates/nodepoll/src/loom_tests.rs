@@ -14,6 +14,7 @@ use crate::address::Address;
 use crate::bell::{Bell, Host};
 use crate::event::Event;
 use crate::event_sink::EventSink;
+use crate::handover::Handover;
 use crate::key::WAKER;
 use crate::mailbox::Parcel;
 use crate::parking::Parking;
@@ -499,5 +500,55 @@ fn loom_h65_who_sees_that_a_driver_has_failed_sees_its_last_events() {
         });
         assert!(!seam.has_failed() || !seam.events.is_empty());
         poller.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_h86_one_side_at_a_time_turns_the_driver_and_none_waits_in_vain() {
+    bounded(|| {
+        let handover = Arc::new(Handover::new());
+        let offered = Arc::new(Notify::new());
+        // The token counts its turns: a `Selector` that cannot be copied has one owner.
+        handover.give_to_thread(0);
+        let poller = {
+            let (handover, offered) = (Arc::clone(&handover), Arc::clone(&offered));
+            thread::spawn(move || {
+                let mut turns = 0;
+                while let Some(token) = handover.take_for_thread() {
+                    turns += 1;
+                    handover.give_to_host(token + 1);
+                    offered.notify();
+                }
+                turns
+            })
+        };
+        for round in 1..=2 {
+            let token = loop {
+                match handover.take_for_host() {
+                    Some(token) => break token,
+                    None => offered.wait(),
+                }
+            };
+            assert_eq!(token + 1, 2 * round);
+            assert!(handover.take_for_host().is_none(), "there is only one");
+            if round == 1 {
+                handover.give_to_thread(token + 1);
+            }
+        }
+        handover.close();
+        assert_eq!(poller.join().unwrap(), 2);
+    });
+}
+
+#[test]
+fn loom_h47_a_thread_that_waits_for_its_driver_ends_with_the_runtime() {
+    bounded(|| {
+        let handover = Arc::new(Handover::<()>::new());
+        let poller = {
+            let handover = Arc::clone(&handover);
+            thread::spawn(move || handover.take_for_thread().is_some())
+        };
+        handover.close();
+        assert!(!poller.join().unwrap());
     });
 }

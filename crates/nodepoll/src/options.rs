@@ -3,6 +3,17 @@ use std::path::PathBuf;
 
 use crate::limits::RING_RECORDS;
 
+/// Who turns the drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hosting {
+    /// The host while there is little to do, else a thread for each driver.
+    Auto,
+    /// A thread for each driver.
+    Thread,
+    /// The host, on its own thread.
+    Inline,
+}
+
 /// What a runtime is made of.
 #[derive(Clone, Debug)]
 pub struct RuntimeOptions {
@@ -10,6 +21,8 @@ pub struct RuntimeOptions {
     pub pollers: usize,
     /// Records in each of a lane's two rings: a power of two.
     pub ring_records: u32,
+    /// Who turns the drivers.
+    pub hosting: Hosting,
 }
 
 impl Default for RuntimeOptions {
@@ -17,6 +30,7 @@ impl Default for RuntimeOptions {
         Self {
             pollers: 1,
             ring_records: RING_RECORDS,
+            hosting: Hosting::Thread,
         }
     }
 }

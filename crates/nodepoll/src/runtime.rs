@@ -2,6 +2,7 @@ use linkbuf::sync::{AtomicI32, AtomicUsize, Ordering};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use linkbuf::Arena;
 use mio::{Poll, Waker};
@@ -12,18 +13,20 @@ use crate::counters::Counters;
 use crate::dialer::Dialing;
 use crate::driver::Driver;
 use crate::error::{OpenError, StartError};
+use crate::inline_driver::{AfterTurn, InlineDriver};
 use crate::key::WAKER;
 use crate::lane::Lane;
 use crate::limits::{LEASE_CHANGES, POLLERS_MAX, RING_RECORDS_MIN};
 use crate::listener::Listener;
 use crate::mailbox::Parcel;
-use crate::options::{DialOptions, ListenOptions, RuntimeOptions};
+use crate::options::{DialOptions, Hosting, ListenOptions, RuntimeOptions};
 use crate::poller;
 use crate::record::{
     CONTROL_LANES, CONTROL_LANES_READY, CONTROL_LEASE_CHANGES, LANE_WORDS, RECORD_WORDS, index,
 };
 use crate::ring::{Ring, Words};
 use crate::seam::Seam;
+use crate::selector::Selector;
 
 /// The memory through which a host and its runtime speak. The host keeps its own view of it.
 pub struct SeamMemory {
@@ -74,10 +77,12 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Starts the pollers.
+    /// Starts the pollers. Drivers that the host may turn are with it at first: it has to
+    /// [take them over](Self::take_over).
     ///
     /// # Errors
-    /// If the system refuses a descriptor or a thread. Nothing is left behind then.
+    /// If the system refuses a descriptor or a thread, or has nothing that a host could watch.
+    /// Nothing is left behind then.
     ///
     /// # Panics
     /// If the rings of `memory` are not a power of two of records, or too few.
@@ -85,6 +90,7 @@ impl Runtime {
         memory: SeamMemory,
         arena: Arena,
         host: &Arc<dyn Host>,
+        hosting: Hosting,
     ) -> Result<Self, StartError> {
         let count = memory.lanes.len();
         if count == 0 || count > POLLERS_MAX {
@@ -132,7 +138,11 @@ impl Runtime {
                 registry,
                 runtime.arena.clone(),
             );
-            let lane = Arc::new(Lane::new(Arc::clone(&seam), driver));
+            let selector = Selector::new(poll);
+            if hosting != Hosting::Thread && selector.descriptor().is_none() {
+                return Err(StartError(io::Error::from(io::ErrorKind::Unsupported)));
+            }
+            let lane = Arc::new(Lane::new(Arc::clone(&seam), driver, selector, hosting));
             // Weak: the seam has a handle on the arena, which must not keep itself alive.
             let waiting = Arc::downgrade(&seam);
             runtime.arena.on_room(Box::new(move || {
@@ -141,10 +151,11 @@ impl Runtime {
                 }
             }));
             runtime.lanes.push(Arc::clone(&lane));
-            // On failure the runtime is dropped, which stops and joins the threads before this one.
-            runtime
-                .threads
-                .push(poller::start(lane, poll, index).map_err(StartError)?);
+            if hosting != Hosting::Inline {
+                // On failure the runtime is dropped, which stops and joins the earlier threads.
+                let thread = poller::start(lane, index).map_err(StartError)?;
+                runtime.threads.push(thread);
+            }
         }
         Ok(runtime)
     }
@@ -191,6 +202,43 @@ impl Runtime {
         word[0].store(ready, Ordering::Relaxed);
     }
 
+    /// The drivers that have been offered to the host since the last time. From now on the host
+    /// turns them, at once for the first time: there may be work already.
+    pub fn take_over(&self) -> impl Iterator<Item = InlineDriver> + '_ {
+        let lanes = self.lanes.iter().enumerate();
+        lanes.filter_map(|(index, lane)| {
+            let selector = lane.take_over()?;
+            Some(InlineDriver::new(Arc::clone(lane), selector, index))
+        })
+    }
+
+    /// Turns a driver on the host's thread. Whether there are events that nobody else will tell
+    /// the host of: then it exchanges.
+    pub fn turn(&self, driver: &mut InlineDriver) -> (AfterTurn, bool) {
+        driver.wait(Some(Duration::ZERO));
+        self.handle(driver)
+    }
+
+    /// The rest of a turn, after the wait.
+    pub(crate) fn handle(&self, driver: &mut InlineDriver) -> (AfterTurn, bool) {
+        // Nobody has to ring for what the host sees for itself. If it was awake before, it comes
+        // for the events anyway.
+        let was_idle = self.bell.wake_up();
+        let after = driver.turn();
+        (after, was_idle && self.has_news())
+    }
+
+    /// Gives a driver to its thread.
+    pub fn give_back(&self, driver: InlineDriver) {
+        driver.give_back();
+    }
+
+    /// How often a driver has changed hands between host and thread.
+    #[must_use]
+    pub fn switches(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.switches()).sum()
+    }
+
     /// Binds and listens at once; accepting begins as soon as a poller has taken the listener over.
     /// Returns the lane that has it, and the address it got.
     ///
@@ -233,7 +281,7 @@ impl Runtime {
     /// nothing.
     pub fn stop(&mut self) {
         for lane in &self.lanes {
-            lane.seam.stop();
+            lane.stop();
         }
         for thread in self.threads.drain(..) {
             // A poller catches its panics; nothing of it is left to be told here.
@@ -270,6 +318,17 @@ impl Runtime {
             .map(ready)
             .map(i32::from)
             .sum()
+    }
+
+    /// Whether there are events, for a host that goes idle if there are none.
+    fn has_news(&self) -> bool {
+        let any = || self.lanes.iter().any(|lane| lane.has_events());
+        if any() {
+            return true;
+        }
+        self.bell.announce_idle();
+        // Whoever else has seen the announcement first, rings.
+        any() && self.bell.wake_up()
     }
 
     fn change_leases(&self) {

@@ -8,7 +8,8 @@ use crate::bell::Host;
 use crate::command::Command;
 use crate::error::{OpenError, StartError};
 use crate::event::Event;
-use crate::options::{DialOptions, ListenOptions, RuntimeOptions};
+use crate::inline_driver::{AfterTurn, InlineDriver};
+use crate::options::{DialOptions, Hosting, ListenOptions, RuntimeOptions};
 use crate::record::{LANE_COMMAND_TAIL, LANE_EVENT_HEAD, index};
 use crate::runtime::{Runtime, SeamMemory};
 
@@ -17,6 +18,10 @@ pub struct RustHost {
     runtime: Runtime,
     doorbell: Arc<Doorbell>,
     lanes: Vec<Cursors>,
+    /// The driver, while this thread turns it.
+    inline: Option<InlineDriver>,
+    /// Time until the driver has to be turned again.
+    sleep: Duration,
 }
 
 /// Where the host stands in the rings of one lane.
@@ -44,15 +49,25 @@ impl RustHost {
     ///
     /// # Errors
     /// If the system refuses a descriptor or a thread.
+    ///
+    /// # Panics
+    /// If this thread is to turn more than one driver: it can wait for one only.
     pub fn start(options: &RuntimeOptions, memory_max: usize) -> Result<Self, StartError> {
         let doorbell = Arc::new(Doorbell::default());
         let host: Arc<dyn Host> = Arc::<Doorbell>::clone(&doorbell);
-        let runtime = Runtime::start(SeamMemory::boxed(options), Arena::new(memory_max), &host)?;
+        assert!(
+            options.hosting == Hosting::Thread || options.pollers == 1,
+            "a host in Rust turns one driver at most"
+        );
+        let memory = SeamMemory::boxed(options);
+        let runtime = Runtime::start(memory, Arena::new(memory_max), &host, options.hosting)?;
         let lanes = vec![Cursors::default(); options.pollers];
         Ok(Self {
             runtime,
             doorbell,
             lanes,
+            inline: None,
+            sleep: Duration::ZERO,
         })
     }
 
@@ -131,8 +146,41 @@ impl RustHost {
         count
     }
 
-    /// Waits until the host is woken. Whether it was, in `time`.
-    pub fn wait(&self, time: Duration) -> bool {
+    /// Waits until the host is woken, or turns the driver if that is up to the host. Whether there
+    /// may be events, in `time`.
+    pub fn wait(&mut self, time: Duration) -> bool {
+        let taken_over = self.runtime.take_over().next();
+        if let Some(driver) = taken_over {
+            return self.turn(driver, Duration::ZERO);
+        }
+        match self.inline.take() {
+            Some(driver) => self.turn(driver, time),
+            None => self.wait_for_bell(time),
+        }
+    }
+
+    /// Whether there may be events.
+    fn turn(&mut self, mut driver: InlineDriver, time: Duration) -> bool {
+        driver.wait(Some(time.min(self.sleep)));
+        // Nobody else posts events, so that the host need not be told of them by the runtime.
+        let (after, _) = self.runtime.handle(&mut driver);
+        match after {
+            AfterTurn::Watch(sleep) => {
+                self.sleep = sleep.unwrap_or(Duration::MAX);
+                self.inline = Some(driver);
+            }
+            AfterTurn::GiveBack => {
+                self.runtime.give_back(driver);
+                // From here on the thread rings, once an exchange has said that nobody is awake.
+                return true;
+            }
+            AfterTurn::Failed => {}
+        }
+        let (_, events) = self.runtime.rings(0);
+        events.tail() != self.lanes[0].events
+    }
+
+    fn wait_for_bell(&self, time: Duration) -> bool {
         let rung = self
             .doorbell
             .rung

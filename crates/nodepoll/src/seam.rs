@@ -73,6 +73,11 @@ impl Seam {
         claimed
     }
 
+    /// Wakes the host whether it sleeps or not.
+    pub(crate) fn call_host(&self) {
+        self.host.wake();
+    }
+
     pub(crate) fn deliver(&self, parcel: Parcel) {
         self.mailbox.put(parcel);
         if self.has_failed() {

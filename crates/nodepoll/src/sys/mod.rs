@@ -1,5 +1,7 @@
 //! All that differs between operating systems, and the only unsafe code of the crate.
 
+use mio::Poll;
+
 pub(crate) mod socket;
 pub(crate) mod words;
 
@@ -15,3 +17,16 @@ pub(crate) const SHORT_READ_EMPTIES: bool = cfg!(any(
 
 /// Whether accepted sockets have the options that were set on their listener.
 pub(crate) const ACCEPTED_INHERIT_OPTIONS: bool = cfg!(target_os = "linux");
+
+/// What becomes readable when a selector has events, where there is such a thing.
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "not every system has one")]
+pub(crate) fn descriptor(poll: &Poll) -> Option<i32> {
+    Some(std::os::fd::AsRawFd::as_raw_fd(poll))
+}
+
+/// What becomes readable when a selector has events, where there is such a thing.
+#[cfg(not(unix))]
+pub(crate) fn descriptor(_poll: &Poll) -> Option<i32> {
+    None
+}

@@ -12,6 +12,7 @@ mod descriptors;
 mod dialing;
 mod ends;
 mod failure;
+mod hosts;
 mod memory;
 mod order;
 mod pressure;

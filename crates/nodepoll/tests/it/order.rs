@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 /// Sends messages of random sizes and checks what comes back.
-fn converse(address: SocketAddr, seed: u64, rounds: usize) {
+pub(crate) fn converse(address: SocketAddr, seed: u64, rounds: usize) {
     let mut client = connect(address);
     let mut random = Random::new(seed);
     for round in 0..rounds {

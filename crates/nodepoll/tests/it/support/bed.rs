@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use linkbuf::{CHUNK_BYTES, NODE_BYTES_MAX, Node, SegmentId};
 use nodepoll::limits::RING_RECORDS;
 use nodepoll::{Address, Command, Counters, DialOptions, Endpoint, ListenOptions};
-use nodepoll::{RuntimeOptions, RustHost};
+use nodepoll::{Hosting, RuntimeOptions, RustHost};
 
 use super::log::{Log, Name, send};
 
@@ -35,8 +35,22 @@ impl Bed {
         let options = RuntimeOptions {
             pollers,
             ring_records,
+            hosting: Hosting::Thread,
         };
-        let host = RustHost::start(&options, memory_max).unwrap();
+        Self::with_options(&options, memory_max)
+    }
+
+    pub(crate) fn hosted(hosting: Hosting, ring_records: u32) -> Self {
+        let options = RuntimeOptions {
+            pollers: 1,
+            ring_records,
+            hosting,
+        };
+        Self::with_options(&options, 256 * CHUNK_BYTES)
+    }
+
+    fn with_options(options: &RuntimeOptions, memory_max: usize) -> Self {
+        let host = RustHost::start(options, memory_max).unwrap();
         host.grant();
         Self {
             host,
