@@ -1,10 +1,13 @@
 import { failure, invalidArgType, invalidArgValue } from './errors.ts'
+import { Builder } from './internal/builder.ts'
 import { Chain } from './internal/chain.ts'
+import { PIECE_BYTES_MAX } from './internal/limits.ts'
 import type { Memory } from './internal/memory.ts'
 import { NumberReads } from './internal/number-reads.ts'
+import { currentRuntime } from './internal/runtime.ts'
 import { indexOf } from './internal/search.ts'
 import type { Segment } from './internal/segment.ts'
-import { checkCount, checkInteger } from './internal/validate.ts'
+import { checkCount, checkInteger, checkOptionalInteger } from './internal/validate.ts'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -12,11 +15,22 @@ const EMPTY = Buffer.alloc(0)
 const scratch = Buffer.alloc(8)
 
 /** Whose bytes these are, which decides what may be done with them. */
-export type Kind = 'input' | 'slice'
+type Kind = 'own' | 'input' | 'slice'
+
+/** What buffers that their users make hold, to be given back if they are dropped unclosed. */
+const dropped = new FinalizationRegistry<readonly { clear(): void }[]>((held) => {
+  for (const part of held) part.clear()
+})
 
 /**
- * A chain of nodes with bytes that can be read without waiting: the input of a connection, or a
- * slice of one.
+ * A chain of nodes with bytes that can be read without waiting: the input of a connection, a slice,
+ * or with `new LinkBuffer()` a buffer of your own, which can be written too.
+ *
+ * What is written is readable after {@link LinkBuffer.flush}. Reading and writing a buffer of your
+ * own works without a connection; with {@link LinkBuffer.append} and `writer.append` its bytes go
+ * to and fro without a copy. It holds memory of the arena until {@link LinkBuffer.close}, or until
+ * the garbage collector finds it. The input and slices can only be read: writing calls throw
+ * `ERR_NODEPOLL_UNSUPPORTED`.
  *
  * Bytes are read where they were received. A *view* is a `Buffer` over that memory: it belongs to
  * the LinkBuffer and is valid until its next {@link LinkBuffer.release}; a *copy* belongs to the
@@ -46,19 +60,46 @@ export type Kind = 'input' | 'slice'
  *   },
  * })
  * ```
+ *
+ * ```ts
+ * import { LinkBuffer } from 'nodepoll'
+ *
+ * const message = new LinkBuffer()
+ * message.writeUInt32BE(5).writeString('hello').flush()
+ * const text = message.readString(message.readUInt32BE())
+ * message.close()
+ * ```
  */
 export class LinkBuffer extends NumberReads {
   readonly #chain: Chain
   readonly #kind: Kind
+  /** What was written and not flushed. Only buffers of the user's own are written. */
+  readonly #builder: Builder | undefined
   /** A view over several nodes that was made since the last release, and its position. */
   #gathered: Buffer | undefined
   #gatheredAt = 0
 
+  /**
+   * Makes a buffer of your own. The first one starts the runtime, as a listener does.
+   *
+   * @param size How many bytes are about to be written. Up to 64 KiB of them will lie in one piece,
+   *   if nothing else is written meanwhile, so that views of them are no copies. It is no limit.
+   * @throws `ERR_OUT_OF_RANGE` if it is not an integer from 0 to 256 MiB.
+   */
+  constructor(size?: number)
   /** @internal */
-  constructor(memory: Memory, kind: Kind) {
+  constructor(size: undefined, memory: Memory, kind: Kind)
+  constructor(size?: number, memory?: Memory, kind: Kind = 'own') {
     super()
-    this.#chain = new Chain(memory)
+    const bytes = checkOptionalInteger(size, 'size', 0, PIECE_BYTES_MAX, 0)
+    const arena = memory ?? currentRuntime().dispatcher.memory
+    this.#chain = new Chain(arena)
     this.#kind = kind
+    if (kind === 'own') this.#builder = new Builder(arena)
+    if (bytes > 0) arena.prepare(bytes)
+    if (kind !== 'input') {
+      dropped.register(this, this.#builder ? [this.#chain, this.#builder] : [this.#chain])
+    }
   }
 
   /** Bytes that can be read. */
@@ -151,8 +192,8 @@ export class LinkBuffer extends NumberReads {
   slice(n: number): LinkBuffer {
     checkCount(n)
     this.#need(n)
-    const slice = new LinkBuffer(this.#chain.memory, 'slice')
-    slice.#adopt(this.#chain.share(n), n)
+    const slice = new LinkBuffer(undefined, this.#chain.memory, 'slice')
+    slice.#chain.add(this.#chain.share(n))
     return slice
   }
 
@@ -173,8 +214,19 @@ export class LinkBuffer extends NumberReads {
     this.#chain.release()
   }
 
+  override get mallocLength(): number {
+    return this.#builder?.length ?? 0
+  }
+
+  /** Makes what was written readable. Views of `malloc` become read-only by contract. */
+  flush(): this {
+    this.#chain.add(this._writing().finish())
+    return this
+  }
+
   /**
-   * Gives everything back, read or not, and leaves the slice empty.
+   * Gives everything back, read or not, flushed or not, and leaves the buffer empty. Views of it
+   * become invalid. A buffer of your own can be written again.
    *
    * @throws `ERR_NODEPOLL_UNSUPPORTED` for the input of a connection, which ends with it.
    */
@@ -184,6 +236,14 @@ export class LinkBuffer extends NumberReads {
     }
     this.#gathered = undefined
     this.#chain.clear()
+    this.#builder?.clear()
+  }
+
+  /** @internal */
+  _writing(): Builder {
+    if (this.#builder !== undefined) return this.#builder
+    const what = this.#kind === 'input' ? 'the input of a connection' : 'a slice'
+    throw failure('ERR_NODEPOLL_UNSUPPORTED', `${what} can only be read`)
   }
 
   /** @internal */
@@ -228,16 +288,6 @@ export class LinkBuffer extends NumberReads {
     this.#gathered = bytes
     this.#gatheredAt = position
     return bytes
-  }
-
-  #adopt(first: Segment | undefined, length: number): void {
-    for (let segment = first; segment !== undefined;) {
-      const { next } = segment
-      segment.next = undefined
-      this.#chain.link(segment)
-      segment = next
-    }
-    this.#chain.length = length
   }
 
   #need(n: number): void {

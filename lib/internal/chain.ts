@@ -50,15 +50,33 @@ export class Chain {
 
   /** Adds bytes that have arrived, with the lease on them. */
   receive(node: number, offset: number, length: number): void {
-    const tail = this.#tail
-    this.length += length
-    if (tail !== undefined && tail.node === node && tail.end === offset) {
-      // It goes on where the last one ended: one lease will do for both.
-      tail.end += length
-      this.memory.release(node)
-      return
+    if (!this.#extend(node, offset, length)) {
+      this.length += length
+      this.link(new Segment(node, this.memory.chunkOf(node), offset, offset + length))
     }
-    this.link(new Segment(node, this.memory.chunkOf(node), offset, offset + length))
+  }
+
+  /** Adds a segment of the arena and all that follow it, with their leases. */
+  add(first: Segment | undefined): void {
+    for (let segment = first; segment !== undefined;) {
+      const { node, at, end, next } = segment
+      segment.next = undefined
+      if (node === NO_NODE || !this.#extend(node, at, end - at)) {
+        this.length += end - at
+        this.link(segment)
+      }
+      segment = next
+    }
+  }
+
+  /** What goes on where the last segment ends becomes part of it: one lease will do for both. */
+  #extend(node: number, at: number, length: number): boolean {
+    const tail = this.#tail
+    if (tail === undefined || tail.node !== node || tail.end !== at) return false
+    tail.end += length
+    this.length += length
+    this.memory.release(node)
+    return true
   }
 
   /**

@@ -129,6 +129,11 @@ export class Memory {
     return open === undefined ? 0 : open.end - open.at
   }
 
+  /** Sees to it that `reserve` gives so many bytes without taking another node. */
+  prepare(bytes: number): void {
+    this.#openNode(Math.min(bytes, WRITE_NODE_BYTES))
+  }
+
   /** Takes the last `bytes` off a segment; the node gets them back if they are its latest ones. */
   unreserve(segment: Segment, bytes: number): void {
     const open = this.#writeNode
@@ -169,9 +174,7 @@ export class Memory {
 
   /** Gives the leases that no segment has taken back. */
   #drop(open: WriteNode): void {
-    this.settle()
-    this.#node = open.node
-    this.#change = -open.leases
+    this.#note(open.node, -open.leases)
   }
 
   #note(node: number, change: number): void {
