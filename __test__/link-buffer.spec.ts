@@ -226,6 +226,17 @@ test.serial('H31: append() refuses what is no other buffer, and changes nothing'
   t.is(buffer.length + buffer.mallocLength, 0)
 })
 
+test.serial('H29, H31: mallocAck() of appended bytes leaves views of them alone', async (t) => {
+  await leakCheck(t)
+  const source = new LinkBuffer().writeString('abcdef').flush()
+  const view = source.peek(6)
+  const target = new LinkBuffer().append(source).mallocAck(3).writeString('XYZ').flush()
+  t.is(String(view), 'abcdef')
+  t.is(target.readString(6), 'abcXYZ')
+  source.close()
+  target.close()
+})
+
 test.serial('a size keeps what is written in one piece, and is checked', async (t) => {
   await leakCheck(t)
   const filler = new LinkBuffer()

@@ -1,7 +1,7 @@
 import { failure, invalidArgType, invalidArgValue } from './errors.ts'
 import { Builder } from './internal/builder.ts'
 import { Chain } from './internal/chain.ts'
-import { PIECE_BYTES_MAX } from './internal/limits.ts'
+import { PIECE_BYTES_MAX, UNRELEASED_MAX } from './internal/limits.ts'
 import type { Memory } from './internal/memory.ts'
 import { NumberReads } from './internal/number-reads.ts'
 import { currentRuntime } from './internal/runtime.ts'
@@ -38,7 +38,8 @@ const dropped = new FinalizationRegistry<readonly { clear(): void }[]>((held) =>
  * released by itself each time the handler settles.
  *
  * Too few bytes are `ERR_NODEPOLL_SHORT_BUFFER`, a count that is no non-negative integer is
- * `ERR_OUT_OF_RANGE`.
+ * `ERR_OUT_OF_RANGE`. Once a connection holds more than 64 MiB that are read and unreleased, reads
+ * throw `ERR_NODEPOLL_UNRELEASED` until the next release.
  *
  * Follows the `Reader` of CloudWeGo's netpoll.
  *
@@ -93,7 +94,7 @@ export class LinkBuffer extends NumberReads {
     super()
     const bytes = checkOptionalInteger(size, 'size', 0, PIECE_BYTES_MAX, 0)
     const arena = memory ?? currentRuntime().dispatcher.memory
-    this.#chain = new Chain(arena)
+    this.#chain = new Chain(arena, kind === 'input' ? UNRELEASED_MAX : Infinity)
     this.#kind = kind
     if (kind === 'own') this.#builder = new Builder(arena)
     if (bytes > 0) arena.prepare(bytes)
@@ -253,8 +254,9 @@ export class LinkBuffer extends NumberReads {
 
   /** @internal */
   _locate(bytes: number, offset: number): number {
-    const { read } = this.#chain
-    if (offset === 0 && read !== undefined && read.end - read.at >= bytes) {
+    const { read, consumed, consumedMax } = this.#chain
+    const isNear = offset === 0 && read !== undefined && read.end - read.at >= bytes
+    if (isNear && consumed <= consumedMax) {
       this._source = read.chunk
       return read.at
     }
@@ -290,7 +292,16 @@ export class LinkBuffer extends NumberReads {
     return bytes
   }
 
+  /** Throws if so much is read and unreleased that nothing more may be read. @internal */
+  _checkReleased(): void {
+    if (this.#chain.consumed > this.#chain.consumedMax) {
+      const what = `more than ${UNRELEASED_MAX >> 20} MiB are read and unreleased`
+      throw failure('ERR_NODEPOLL_UNRELEASED', what)
+    }
+  }
+
   #need(n: number): void {
+    this._checkReleased()
     const { length } = this.#chain
     if (n > length) {
       throw failure('ERR_NODEPOLL_SHORT_BUFFER', `${n} bytes are wanted, ${length} are there`)

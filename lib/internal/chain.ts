@@ -20,6 +20,8 @@ export class Chain {
   length = 0
   /** Bytes consumed since the beginning: the position of the next byte. */
   consumed = 0
+  /** No more is read from a position beyond this one: too much is consumed and held. */
+  consumedMax: number
   /** The segment that the next byte is read from. All before it is consumed. */
   read: Segment | undefined
   /** Views have been made since the last release. */
@@ -29,9 +31,13 @@ export class Chain {
   #head: Segment | undefined
   #tail: Segment | undefined
   #isAbandoned = false
+  readonly #heldMax: number
 
-  constructor(memory: Memory) {
+  /** `heldMax` bounds the consumed bytes that wait for their release. */
+  constructor(memory: Memory, heldMax: number) {
     this.memory = memory
+    this.#heldMax = heldMax
+    this.consumedMax = heldMax
   }
 
   /** Gives the nodes of consumed segments back. */
@@ -45,6 +51,8 @@ export class Chain {
     this.read = segment
     if (segment === undefined) this.#tail = undefined
     this.hasViews = false
+    const held = segment === undefined ? 0 : segment.at - segment.start
+    this.consumedMax = this.consumed - held + this.#heldMax
     if (this.#isAbandoned) abandoned.unregister(this)
   }
 
@@ -87,6 +95,8 @@ export class Chain {
     const first = this.read
     if (first === undefined || this.length === 0) return undefined
     this.consumed += this.length
+    // What is taken is held here only if there may be views of it.
+    if (!this.hasViews) this.consumedMax += this.length
     this.length = 0
     const taken = first.at > first.start ? this.#split(first) : this.#cut(first)
     if (this.hasViews) this.#keep(taken)
