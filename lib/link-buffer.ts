@@ -1,6 +1,7 @@
 import { failure, invalidArgType, invalidArgValue } from './errors.ts'
 import { Builder } from './internal/builder.ts'
 import { Chain } from './internal/chain.ts'
+import { Guard } from './internal/guard.ts'
 import { PIECE_BYTES_MAX, UNRELEASED_MAX } from './internal/limits.ts'
 import type { Memory } from './internal/memory.ts'
 import { NumberReads } from './internal/number-reads.ts'
@@ -76,6 +77,7 @@ export class LinkBuffer extends NumberReads {
   readonly #kind: Kind
   /** What was written and not flushed. Only buffers of the user's own are written. */
   readonly #builder: Builder | undefined
+  readonly #guard: Guard | undefined
   /** A view over several nodes that was made since the last release, and its position. */
   #gathered: Buffer | undefined
   #gatheredAt = 0
@@ -96,6 +98,7 @@ export class LinkBuffer extends NumberReads {
     const arena = memory ?? currentRuntime().dispatcher.memory
     this.#chain = new Chain(arena, kind === 'input' ? UNRELEASED_MAX : Infinity)
     this.#kind = kind
+    if (arena.guards) this.#guard = new Guard()
     if (kind === 'own') this.#builder = new Builder(arena)
     if (bytes > 0) arena.prepare(bytes)
     if (kind !== 'input') {
@@ -127,6 +130,7 @@ export class LinkBuffer extends NumberReads {
     checkCount(offset, 'offset')
     this.#need(n + offset)
     if (n === 0) return EMPTY
+    if (this.#guard !== undefined) return this.#guard.copy(this.#chain, n, offset)
     const { segment, skip } = this.#chain.find(offset)
     if (n > segment.end - segment.at - skip) return this.#gather(n, offset)
     this.#chain.hasViews = true
@@ -202,7 +206,11 @@ export class LinkBuffer extends NumberReads {
   *chunks(): IterableIterator<Buffer> {
     this.#chain.hasViews = true
     for (let segment = this.#chain.read; segment !== undefined; segment = segment.next) {
-      if (segment.at < segment.end) yield view(segment, segment.at, segment.end - segment.at)
+      const { at, end } = segment
+      if (at === end) continue
+      const bytes = view(segment, at, end - at)
+      if (this.#guard === undefined) yield bytes
+      else yield this.#guard.view(bytes.length).fill(bytes)
     }
   }
 
@@ -212,6 +220,7 @@ export class LinkBuffer extends NumberReads {
    */
   release(): void {
     this.#gathered = undefined
+    this.#guard?.end()
     this.#chain.release()
   }
 
@@ -236,6 +245,7 @@ export class LinkBuffer extends NumberReads {
       throw failure('ERR_NODEPOLL_UNSUPPORTED', 'the input ends with its connection')
     }
     this.#gathered = undefined
+    this.#guard?.end()
     this.#chain.clear()
     this.#builder?.clear()
   }

@@ -1,7 +1,15 @@
 import type { Chain } from './chain.ts'
+import { Guard } from './guard.ts'
 import { NODE_BYTES_MAX } from './limits.ts'
 import type { Memory } from './memory.ts'
 import { NO_NODE, Segment } from './segment.ts'
+
+/** A guarded view, and the room that gets its bytes, with a lease on it. */
+interface Guarded {
+  readonly view: Buffer
+  readonly target: Buffer
+  readonly node: number
+}
 
 /**
  * Bytes that have been written and not flushed: segments in a row that grow at the end, can be
@@ -19,11 +27,14 @@ export class Builder {
   readonly memory: Memory
   #head: Segment | undefined
   #tail: Segment | undefined
-  /** It has segments that others wrote: somebody may still look at their bytes. */
-  #hasTaken = false
+  /** It has segments whose room others may still look at, or write to. */
+  #isShared = false
+  readonly #guard: Guard | undefined
+  #guarded: Guarded[] = []
 
   constructor(memory: Memory) {
     this.memory = memory
+    if (memory.guards) this.#guard = new Guard()
   }
 
   /** Reserves room at the end. The segment's last `bytes` bytes are the new ones. */
@@ -33,6 +44,19 @@ export class Builder {
     this.length += bytes
     if (segment !== tail) this.#link(segment)
     return segment
+  }
+
+  /** Reserves room at the end and gives a view of it, which ends with `finish` or `clear`. */
+  view(bytes: number): Buffer {
+    const { node, chunk, end } = this.reserve(bytes)
+    const target = Buffer.from(chunk.buffer as ArrayBuffer, chunk.byteOffset + end - bytes, bytes)
+    if (this.#guard === undefined) return target
+    const view = this.#guard.view(bytes)
+    // What is dropped before the flush must not be written by others until then.
+    this.memory.retain(node)
+    this.#isShared = true
+    this.#guarded.push({ view, target, node })
+    return view
   }
 
   /** Takes back the last bytes of a segment that has just been reserved. */
@@ -77,7 +101,7 @@ export class Builder {
     if (next !== undefined && rest > 0) {
       this.#cutAfter(next, next.next)
       const excess = next.end - next.at - rest
-      if (this.#hasTaken) next.end -= excess
+      if (this.#isShared) next.end -= excess
       else this.memory.unreserve(next, excess)
     } else {
       this.#cutAfter(before, next)
@@ -111,15 +135,16 @@ export class Builder {
       }
       segment = next
     }
-    this.#hasTaken = true
+    this.#isShared = true
   }
 
   /** Takes everything out, as a chain of segments. */
   finish(): Segment | undefined {
+    if (this.#guard !== undefined) this.#endViews(this.#guard)
     const head = this.#head
     this.#head = undefined
     this.#tail = undefined
-    this.#hasTaken = false
+    this.#isShared = false
     this.length = 0
     return head
   }
@@ -129,6 +154,15 @@ export class Builder {
     for (let segment = this.finish(); segment !== undefined; segment = segment.next) {
       this.memory.release(segment.node)
     }
+  }
+
+  #endViews(guard: Guard): void {
+    for (const { view, target, node } of this.#guarded) {
+      target.set(view)
+      this.memory.release(node)
+    }
+    this.#guarded = []
+    guard.end()
   }
 
   /** Copies bytes into segments that are not linked yet, node by node. */

@@ -25,6 +25,8 @@ interface WriteNode {
  * follow each other, the usual case with small messages, become one.
  */
 export class Memory {
+  /** Views are memory of their own, which is detached at their end. */
+  readonly guards: boolean
   readonly #native: NativeRuntime
   readonly #control: Int32Array
   readonly #changes: Int32Array
@@ -42,7 +44,9 @@ export class Memory {
     changes: Int32Array,
     exchange: () => void,
     schedule: () => void,
+    guards: boolean,
   ) {
+    this.guards = guards
     this.#native = native
     this.#control = control
     this.#changes = changes

@@ -17,6 +17,7 @@ export interface Runtime {
 export interface RuntimeSettings {
   readonly pollers: number
   readonly memoryMax: number
+  readonly guard: boolean
 }
 
 let settings: RuntimeSettings | undefined
@@ -39,10 +40,14 @@ export function settle(chosen: Partial<RuntimeSettings>): void {
 
 function defaultSettings(): RuntimeSettings {
   const spare = availableParallelism() - 1
-  return { pollers: Math.max(1, Math.min(POLLERS_DEFAULT_MAX, spare)), memoryMax: MEMORY_MAX }
+  return {
+    pollers: Math.max(1, Math.min(POLLERS_DEFAULT_MAX, spare)),
+    memoryMax: MEMORY_MAX,
+    guard: process.env['NODEPOLL_GUARD'] === '1',
+  }
 }
 
-function start({ pollers, memoryMax }: RuntimeSettings): Runtime {
+function start({ pollers, memoryMax, guard }: RuntimeSettings): Runtime {
   const control = new Int32Array(CONTROL_LANES + pollers * LANE_WORDS)
   const leaseChanges = new Int32Array(2 * LEASE_CHANGES)
   const lanes: Lane<Connection>[] = []
@@ -57,7 +62,8 @@ function start({ pollers, memoryMax }: RuntimeSettings): Runtime {
   }
   const native = startRuntime(options, () => dispatcher.pump())
   const exchange = native.exchangeFunction()
-  const memory = new Memory(native, control, leaseChanges, exchange, () => dispatcher.schedule())
+  const schedule = (): void => dispatcher.schedule()
+  const memory = new Memory(native, control, leaseChanges, exchange, schedule, guard)
   const dispatcher = new Dispatcher(native, control, lanes, memory, exchange)
   return { native, dispatcher }
 }

@@ -31,9 +31,7 @@ export abstract class WritingEnd extends NumberWrites {
   malloc(n: number): Buffer {
     checkInteger(n, 'n', 0, PIECE_BYTES_MAX)
     const builder = this._writing()
-    if (n === 0) return Buffer.alloc(0)
-    const { chunk, end } = builder.reserve(n)
-    return Buffer.from(chunk.buffer as ArrayBuffer, chunk.byteOffset + end - n, n)
+    return n === 0 ? Buffer.alloc(0) : builder.view(n)
   }
 
   /**
