@@ -1,5 +1,5 @@
 import test from 'ava'
-import type { CloseReason, Connection } from 'nodepoll'
+import { type CloseReason, type Connection, LinkBuffer } from 'nodepoll'
 
 import { codeOf, eventually, turn, within } from './helpers/deadline.ts'
 import { leakCheck } from './helpers/leaks.ts'
@@ -15,6 +15,7 @@ interface End {
 }
 
 const CLOSED = 'ERR_NODEPOLL_CONNECTION_CLOSED'
+const UNSUPPORTED = 'ERR_NODEPOLL_UNSUPPORTED'
 
 const ends: Record<string, End> = {
   'close()': { by: 'local', read: CLOSED, make: ({ connection }) => void connection.close() },
@@ -130,13 +131,26 @@ const members: Record<string, Calls> = {
     indexOf: ({ input }) => [() => input.indexOf(10), '-1'],
     slice: ({ input }) => [() => input.slice(1), 'ERR_NODEPOLL_SHORT_BUFFER'],
     chunks: ({ input }) => [() => [...input.chunks()].length, '0'],
-    close: ({ input }) => [() => input.close(), 'ERR_NODEPOLL_UNSUPPORTED'],
+    close: ({ input }) => [() => input.close(), UNSUPPORTED],
     ...numberCalls(
       ['read', 'peek'],
       ({ input }) => input,
       () => 'ERR_NODEPOLL_SHORT_BUFFER',
     ),
     release: ({ input }) => [() => input.release(), 'undefined'],
+    malloc: ({ input }) => [() => input.malloc(1), UNSUPPORTED],
+    mallocAck: ({ input }) => [() => input.mallocAck(0), UNSUPPORTED],
+    mallocLength: ({ input }) => [() => input.mallocLength, '0'],
+    writeDirect: ({ input }) => [() => input.writeDirect(Buffer.alloc(1), 0), UNSUPPORTED],
+    writeString: ({ input }) => [() => input.writeString('x'), UNSUPPORTED],
+    writeBinary: ({ input }) => [() => input.writeBinary(Buffer.alloc(1)), UNSUPPORTED],
+    append: ({ input }) => [() => input.append(new LinkBuffer()), UNSUPPORTED],
+    flush: ({ input }) => [() => input.flush(), UNSUPPORTED],
+    ...numberCalls(
+      ['write'],
+      ({ input }) => input,
+      () => UNSUPPORTED,
+    ),
   },
 }
 

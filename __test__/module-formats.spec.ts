@@ -8,6 +8,7 @@ import { runChild } from './helpers/child.ts'
 /** What the package exports at run time. Adding to it is a decision: see `docs/api.md`. */
 const values = [
   'NodepollError',
+  'LinkBuffer',
   'configure',
   'createEventLoop',
   'createListener',

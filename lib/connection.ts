@@ -71,7 +71,7 @@ export class Connection {
 
   /** The bytes that have arrived and are unread. Synchronous, never waits. */
   get input(): LinkBuffer {
-    return (this.#input ??= new LinkBuffer(this._channel.dispatcher.memory, 'input'))
+    return (this.#input ??= new LinkBuffer(undefined, this._channel.dispatcher.memory, 'input'))
   }
 
   /** Waits for bytes. */

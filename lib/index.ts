@@ -4,7 +4,7 @@ export { type ErrorCode, isNodepollError, NodepollError } from './errors.ts'
 export { createEventLoop, type EventLoop } from './event-loop.ts'
 export { type Address } from './internal/address.ts'
 export { type CloseReason } from './internal/close-reason.ts'
-export type { LinkBuffer } from './link-buffer.ts'
+export { LinkBuffer } from './link-buffer.ts'
 export { createListener, type Listener } from './listener.ts'
 export type {
   DialOptions,

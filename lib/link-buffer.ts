@@ -1,10 +1,14 @@
 import { failure, invalidArgType, invalidArgValue } from './errors.ts'
+import { Builder } from './internal/builder.ts'
 import { Chain } from './internal/chain.ts'
+import { Guard } from './internal/guard.ts'
+import { PIECE_BYTES_MAX, UNRELEASED_MAX } from './internal/limits.ts'
 import type { Memory } from './internal/memory.ts'
 import { NumberReads } from './internal/number-reads.ts'
+import { currentRuntime } from './internal/runtime.ts'
 import { indexOf } from './internal/search.ts'
 import type { Segment } from './internal/segment.ts'
-import { checkCount, checkInteger } from './internal/validate.ts'
+import { checkCount, checkInteger, checkOptionalInteger } from './internal/validate.ts'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -12,11 +16,22 @@ const EMPTY = Buffer.alloc(0)
 const scratch = Buffer.alloc(8)
 
 /** Whose bytes these are, which decides what may be done with them. */
-export type Kind = 'input' | 'slice'
+type Kind = 'own' | 'input' | 'slice'
+
+/** What buffers that their users make hold, to be given back if they are dropped unclosed. */
+const dropped = new FinalizationRegistry<readonly { clear(): void }[]>((held) => {
+  for (const part of held) part.clear()
+})
 
 /**
- * A chain of nodes with bytes that can be read without waiting: the input of a connection, or a
- * slice of one.
+ * A chain of nodes with bytes that can be read without waiting: the input of a connection, a slice,
+ * or with `new LinkBuffer()` a buffer of your own, which can be written too.
+ *
+ * What is written is readable after {@link LinkBuffer.flush}. Reading and writing a buffer of your
+ * own works without a connection; with {@link LinkBuffer.append} and `writer.append` its bytes go
+ * to and fro without a copy. It holds memory of the arena until {@link LinkBuffer.close}, or until
+ * the garbage collector finds it. The input and slices can only be read: writing calls throw
+ * `ERR_NODEPOLL_UNSUPPORTED`.
  *
  * Bytes are read where they were received. A *view* is a `Buffer` over that memory: it belongs to
  * the LinkBuffer and is valid until its next {@link LinkBuffer.release}; a *copy* belongs to the
@@ -24,7 +39,8 @@ export type Kind = 'input' | 'slice'
  * released by itself each time the handler settles.
  *
  * Too few bytes are `ERR_NODEPOLL_SHORT_BUFFER`, a count that is no non-negative integer is
- * `ERR_OUT_OF_RANGE`.
+ * `ERR_OUT_OF_RANGE`. Once a connection holds more than 64 MiB that are read and unreleased, reads
+ * throw `ERR_NODEPOLL_UNRELEASED` until the next release.
  *
  * Follows the `Reader` of CloudWeGo's netpoll.
  *
@@ -46,19 +62,48 @@ export type Kind = 'input' | 'slice'
  *   },
  * })
  * ```
+ *
+ * ```ts
+ * import { LinkBuffer } from 'nodepoll'
+ *
+ * const message = new LinkBuffer()
+ * message.writeUInt32BE(5).writeString('hello').flush()
+ * const text = message.readString(message.readUInt32BE())
+ * message.close()
+ * ```
  */
 export class LinkBuffer extends NumberReads {
   readonly #chain: Chain
   readonly #kind: Kind
+  /** What was written and not flushed. Only buffers of the user's own are written. */
+  readonly #builder: Builder | undefined
+  readonly #guard: Guard | undefined
   /** A view over several nodes that was made since the last release, and its position. */
   #gathered: Buffer | undefined
   #gatheredAt = 0
 
+  /**
+   * Makes a buffer of your own. The first one starts the runtime, as a listener does.
+   *
+   * @param size How many bytes are about to be written. Up to 64 KiB of them will lie in one piece,
+   *   if nothing else is written meanwhile, so that views of them are no copies. It is no limit.
+   * @throws `ERR_OUT_OF_RANGE` if it is not an integer from 0 to 256 MiB.
+   */
+  constructor(size?: number)
   /** @internal */
-  constructor(memory: Memory, kind: Kind) {
+  constructor(size: undefined, memory: Memory, kind: Kind)
+  constructor(size?: number, memory?: Memory, kind: Kind = 'own') {
     super()
-    this.#chain = new Chain(memory)
+    const bytes = checkOptionalInteger(size, 'size', 0, PIECE_BYTES_MAX, 0)
+    const arena = memory ?? currentRuntime().dispatcher.memory
+    this.#chain = new Chain(arena, kind === 'input' ? UNRELEASED_MAX : Infinity)
     this.#kind = kind
+    if (arena.guards) this.#guard = new Guard()
+    if (kind === 'own') this.#builder = new Builder(arena)
+    if (bytes > 0) arena.prepare(bytes)
+    if (kind !== 'input') {
+      dropped.register(this, this.#builder ? [this.#chain, this.#builder] : [this.#chain])
+    }
   }
 
   /** Bytes that can be read. */
@@ -85,6 +130,7 @@ export class LinkBuffer extends NumberReads {
     checkCount(offset, 'offset')
     this.#need(n + offset)
     if (n === 0) return EMPTY
+    if (this.#guard !== undefined) return this.#guard.copy(this.#chain, n, offset)
     const { segment, skip } = this.#chain.find(offset)
     if (n > segment.end - segment.at - skip) return this.#gather(n, offset)
     this.#chain.hasViews = true
@@ -151,8 +197,8 @@ export class LinkBuffer extends NumberReads {
   slice(n: number): LinkBuffer {
     checkCount(n)
     this.#need(n)
-    const slice = new LinkBuffer(this.#chain.memory, 'slice')
-    slice.#adopt(this.#chain.share(n), n)
+    const slice = new LinkBuffer(undefined, this.#chain.memory, 'slice')
+    slice.#chain.add(this.#chain.share(n))
     return slice
   }
 
@@ -160,7 +206,11 @@ export class LinkBuffer extends NumberReads {
   *chunks(): IterableIterator<Buffer> {
     this.#chain.hasViews = true
     for (let segment = this.#chain.read; segment !== undefined; segment = segment.next) {
-      if (segment.at < segment.end) yield view(segment, segment.at, segment.end - segment.at)
+      const { at, end } = segment
+      if (at === end) continue
+      const bytes = view(segment, at, end - at)
+      if (this.#guard === undefined) yield bytes
+      else yield this.#guard.view(bytes.length).fill(bytes)
     }
   }
 
@@ -170,11 +220,23 @@ export class LinkBuffer extends NumberReads {
    */
   release(): void {
     this.#gathered = undefined
+    this.#guard?.end()
     this.#chain.release()
   }
 
+  override get mallocLength(): number {
+    return this.#builder?.length ?? 0
+  }
+
+  /** Makes what was written readable. Views of `malloc` become read-only by contract. */
+  flush(): this {
+    this.#chain.add(this._writing().finish())
+    return this
+  }
+
   /**
-   * Gives everything back, read or not, and leaves the slice empty.
+   * Gives everything back, read or not, flushed or not, and leaves the buffer empty. Views of it
+   * become invalid. A buffer of your own can be written again.
    *
    * @throws `ERR_NODEPOLL_UNSUPPORTED` for the input of a connection, which ends with it.
    */
@@ -183,7 +245,16 @@ export class LinkBuffer extends NumberReads {
       throw failure('ERR_NODEPOLL_UNSUPPORTED', 'the input ends with its connection')
     }
     this.#gathered = undefined
+    this.#guard?.end()
     this.#chain.clear()
+    this.#builder?.clear()
+  }
+
+  /** @internal */
+  _writing(): Builder {
+    if (this.#builder !== undefined) return this.#builder
+    const what = this.#kind === 'input' ? 'the input of a connection' : 'a slice'
+    throw failure('ERR_NODEPOLL_UNSUPPORTED', `${what} can only be read`)
   }
 
   /** @internal */
@@ -193,8 +264,9 @@ export class LinkBuffer extends NumberReads {
 
   /** @internal */
   _locate(bytes: number, offset: number): number {
-    const { read } = this.#chain
-    if (offset === 0 && read !== undefined && read.end - read.at >= bytes) {
+    const { read, consumed, consumedMax } = this.#chain
+    const isNear = offset === 0 && read !== undefined && read.end - read.at >= bytes
+    if (isNear && consumed <= consumedMax) {
       this._source = read.chunk
       return read.at
     }
@@ -230,17 +302,16 @@ export class LinkBuffer extends NumberReads {
     return bytes
   }
 
-  #adopt(first: Segment | undefined, length: number): void {
-    for (let segment = first; segment !== undefined;) {
-      const { next } = segment
-      segment.next = undefined
-      this.#chain.link(segment)
-      segment = next
+  /** Throws if so much is read and unreleased that nothing more may be read. @internal */
+  _checkReleased(): void {
+    if (this.#chain.consumed > this.#chain.consumedMax) {
+      const what = `more than ${UNRELEASED_MAX >> 20} MiB are read and unreleased`
+      throw failure('ERR_NODEPOLL_UNRELEASED', what)
     }
-    this.#chain.length = length
   }
 
   #need(n: number): void {
+    this._checkReleased()
     const { length } = this.#chain
     if (n > length) {
       throw failure('ERR_NODEPOLL_SHORT_BUFFER', `${n} bytes are wanted, ${length} are there`)

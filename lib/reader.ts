@@ -14,6 +14,7 @@ const noop = (): void => {}
  * - The end comes first: rejects with `ERR_NODEPOLL_EOF` (the peer ended the connection),
  *   `ERR_NODEPOLL_CONNECTION_CLOSED` (we did) or the error of the operating system; unread bytes
  *   stay in `connection.input`.
+ * - More than 64 MiB read and unreleased: rejects with `ERR_NODEPOLL_UNRELEASED`.
  * - One waiting read at a time: a second one rejects with `ERR_NODEPOLL_CONCURRENT_READ`.
  *
  * Views belong to `connection.input` and are valid until its next release.
@@ -134,6 +135,7 @@ export class Reader extends WaitingNumberReads {
       checkCount(n)
       const { input, _waits: waits } = this.#connection
       if (waits.isReading) throw concurrentRead()
+      input._checkReleased()
       if (input.length < n) {
         waits.isReading = true
         while (input.length < n && this.#connection.isActive) await waits.input(n)
@@ -154,6 +156,7 @@ export class Reader extends WaitingNumberReads {
     try {
       const length = typeof delimiter === 'number' ? 1 : delimiter.length
       if (waits.isReading) throw concurrentRead()
+      input._checkReleased()
       let searched = 0
       for (;;) {
         // What was searched before may hold the beginning of the delimiter.

@@ -1,7 +1,7 @@
 import { failure } from './errors.ts'
 import { CHUNK_BYTES, MEMORY_MAX_MAX, POLLERS_MAX } from './internal/limits.ts'
 import { settle, startedRuntime } from './internal/runtime.ts'
-import { checkInteger, checkObject, checkOneOf } from './internal/validate.ts'
+import { checkInteger, checkObject, checkOneOf, checkOptionalBoolean } from './internal/validate.ts'
 import { canTurnInline, type NativeStats } from './native/index.ts'
 
 /** What the runtime of this environment (main thread or worker) is made of. */
@@ -28,6 +28,15 @@ export interface RuntimeOptions {
    * @default 1 GiB
    */
   memoryMax?: number
+  /**
+   * Finds views that are used too late: each view is memory of its own, a copy, that is detached at
+   * its end (`release()`, `flush()` for those of `malloc`, the automatic release after
+   * `onRequest`). A late look finds no bytes, a late `write…` throws. For tests: it costs a copy a
+   * view, and nothing when it is off.
+   *
+   * @default process.env.NODEPOLL_GUARD === '1'
+   */
+  guard?: boolean
 }
 
 /** Counts since the start, and what is open now. */
@@ -84,12 +93,13 @@ export interface RuntimeStats {
  */
 export function configure(options: RuntimeOptions): void {
   checkObject(options, 'options')
-  const { host, pollers, memoryMax } = options
+  const { host, pollers, memoryMax, guard } = options
   if (host !== undefined) checkOneOf(host, 'options.host', ['auto', 'thread', 'inline'])
   if (pollers !== undefined) checkInteger(pollers, 'options.pollers', 1, POLLERS_MAX)
   if (memoryMax !== undefined) {
     checkInteger(memoryMax, 'options.memoryMax', 4 * CHUNK_BYTES, MEMORY_MAX_MAX)
   }
+  checkOptionalBoolean(guard, 'options.guard', false)
   if (startedRuntime() !== undefined) {
     throw failure('ERR_NODEPOLL_ALREADY_STARTED', 'configure() comes before anything else')
   }
@@ -100,6 +110,7 @@ export function configure(options: RuntimeOptions): void {
     ...(host === undefined ? {} : { host }),
     ...(pollers === undefined ? {} : { pollers }),
     ...(memoryMax === undefined ? {} : { memoryMax }),
+    ...(guard === undefined ? {} : { guard }),
   })
 }
 

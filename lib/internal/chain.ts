@@ -20,6 +20,8 @@ export class Chain {
   length = 0
   /** Bytes consumed since the beginning: the position of the next byte. */
   consumed = 0
+  /** No more is read from a position beyond this one: too much is consumed and held. */
+  consumedMax: number
   /** The segment that the next byte is read from. All before it is consumed. */
   read: Segment | undefined
   /** Views have been made since the last release. */
@@ -29,9 +31,13 @@ export class Chain {
   #head: Segment | undefined
   #tail: Segment | undefined
   #isAbandoned = false
+  readonly #heldMax: number
 
-  constructor(memory: Memory) {
+  /** `heldMax` bounds the consumed bytes that wait for their release. */
+  constructor(memory: Memory, heldMax: number) {
     this.memory = memory
+    this.#heldMax = heldMax
+    this.consumedMax = heldMax
   }
 
   /** Gives the nodes of consumed segments back. */
@@ -45,20 +51,40 @@ export class Chain {
     this.read = segment
     if (segment === undefined) this.#tail = undefined
     this.hasViews = false
+    const held = segment === undefined ? 0 : segment.at - segment.start
+    this.consumedMax = this.consumed - held + this.#heldMax
     if (this.#isAbandoned) abandoned.unregister(this)
   }
 
   /** Adds bytes that have arrived, with the lease on them. */
   receive(node: number, offset: number, length: number): void {
-    const tail = this.#tail
-    this.length += length
-    if (tail !== undefined && tail.node === node && tail.end === offset) {
-      // It goes on where the last one ended: one lease will do for both.
-      tail.end += length
-      this.memory.release(node)
-      return
+    if (!this.#extend(node, offset, length)) {
+      this.length += length
+      this.link(new Segment(node, this.memory.chunkOf(node), offset, offset + length))
     }
-    this.link(new Segment(node, this.memory.chunkOf(node), offset, offset + length))
+  }
+
+  /** Adds a segment of the arena and all that follow it, with their leases. */
+  add(first: Segment | undefined): void {
+    for (let segment = first; segment !== undefined;) {
+      const { node, at, end, next } = segment
+      segment.next = undefined
+      if (node === NO_NODE || !this.#extend(node, at, end - at)) {
+        this.length += end - at
+        this.link(segment)
+      }
+      segment = next
+    }
+  }
+
+  /** What goes on where the last segment ends becomes part of it: one lease will do for both. */
+  #extend(node: number, at: number, length: number): boolean {
+    const tail = this.#tail
+    if (tail === undefined || tail.node !== node || tail.end !== at) return false
+    tail.end += length
+    this.length += length
+    this.memory.release(node)
+    return true
   }
 
   /**
@@ -69,6 +95,8 @@ export class Chain {
     const first = this.read
     if (first === undefined || this.length === 0) return undefined
     this.consumed += this.length
+    // What is taken is held here only if there may be views of it.
+    if (!this.hasViews) this.consumedMax += this.length
     this.length = 0
     const taken = first.at > first.start ? this.#split(first) : this.#cut(first)
     if (this.hasViews) this.#keep(taken)

@@ -30,6 +30,9 @@ export const NODE_BYTES_MAX: number = 256 << 10
 /** Bytes of the largest contiguous piece. */
 export const PIECE_BYTES_MAX: number = 256 << 20
 
+/** Bytes that a connection may have read and not released before its next read fails. */
+export const UNRELEASED_MAX: number = 64 << 20
+
 /** Output at which `flush()` says false. */
 export const WRITE_BUFFER_MAX: number = 1 << 20
 

@@ -25,6 +25,8 @@ interface WriteNode {
  * follow each other, the usual case with small messages, become one.
  */
 export class Memory {
+  /** Views are memory of their own, which is detached at their end. */
+  readonly guards: boolean
   readonly #native: NativeRuntime
   readonly #control: Int32Array
   readonly #changes: Int32Array
@@ -42,7 +44,9 @@ export class Memory {
     changes: Int32Array,
     exchange: () => void,
     schedule: () => void,
+    guards: boolean,
   ) {
+    this.guards = guards
     this.#native = native
     this.#control = control
     this.#changes = changes
@@ -129,6 +133,11 @@ export class Memory {
     return open === undefined ? 0 : open.end - open.at
   }
 
+  /** Sees to it that `reserve` gives so many bytes without taking another node. */
+  prepare(bytes: number): void {
+    this.#openNode(Math.min(bytes, WRITE_NODE_BYTES))
+  }
+
   /** Takes the last `bytes` off a segment; the node gets them back if they are its latest ones. */
   unreserve(segment: Segment, bytes: number): void {
     const open = this.#writeNode
@@ -169,9 +178,7 @@ export class Memory {
 
   /** Gives the leases that no segment has taken back. */
   #drop(open: WriteNode): void {
-    this.settle()
-    this.#node = open.node
-    this.#change = -open.leases
+    this.#note(open.node, -open.leases)
   }
 
   #note(node: number, change: number): void {

@@ -1,12 +1,15 @@
+import { WritingEnd } from './writing-end.ts'
+
 const NOWHERE = Buffer.alloc(0)
 
 /**
- * Reading numbers, for everything that has a reading end. `BE` is network order, `LE` the other.
+ * Reading numbers, for what has a reading end beside its writing end. `BE` is network order, `LE`
+ * the other.
  *
  * `read…` consumes, `peek…` looks `offset` bytes ahead and consumes nothing. Both work across
  * nodes, make no view and throw `ERR_NODEPOLL_SHORT_BUFFER` if there are too few bytes.
  */
-export abstract class NumberReads {
+export abstract class NumberReads extends WritingEnd {
   /** The memory in which `_locate` has found the bytes. @internal */
   _source: Buffer = NOWHERE
 

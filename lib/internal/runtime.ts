@@ -18,6 +18,7 @@ export interface RuntimeSettings {
   readonly host: 'auto' | 'thread' | 'inline'
   readonly pollers: number
   readonly memoryMax: number
+  readonly guard: boolean
 }
 
 let settings: RuntimeSettings | undefined
@@ -44,10 +45,11 @@ function defaultSettings(): RuntimeSettings {
     host: 'auto',
     pollers: Math.max(1, Math.min(POLLERS_DEFAULT_MAX, spare)),
     memoryMax: MEMORY_MAX,
+    guard: process.env['NODEPOLL_GUARD'] === '1',
   }
 }
 
-function start({ host, pollers, memoryMax }: RuntimeSettings): Runtime {
+function start({ host, pollers, memoryMax, guard }: RuntimeSettings): Runtime {
   const control = new Int32Array(CONTROL_LANES + pollers * LANE_WORDS)
   const leaseChanges = new Int32Array(2 * LEASE_CHANGES)
   const lanes: Lane<Connection>[] = []
@@ -63,7 +65,8 @@ function start({ host, pollers, memoryMax }: RuntimeSettings): Runtime {
   }
   const native = startRuntime(options, () => dispatcher.pump())
   const exchange = native.exchangeFunction()
-  const memory = new Memory(native, control, leaseChanges, exchange, () => dispatcher.schedule())
+  const schedule = (): void => dispatcher.schedule()
+  const memory = new Memory(native, control, leaseChanges, exchange, schedule, guard)
   const dispatcher = new Dispatcher(native, control, lanes, memory, exchange)
   return { native, dispatcher }
 }
