@@ -54,6 +54,12 @@ const wrongHandlers: [unknown, Expected][] = [
   ]),
   [{ ...where, port: 1, autoRelease: 'yes' }, TYPE],
   [{ ...where, port: 1, autoRelease: 1 }, TYPE],
+  ...['readBufferMax', 'writeBufferMax'].flatMap((name): [unknown, Expected][] => [
+    [{ ...where, port: 1, [name]: '1' }, TYPE],
+    [{ ...where, port: 1, [name]: 0 }, RANGE],
+    [{ ...where, port: 1, [name]: 2.5 }, RANGE],
+    [{ ...where, port: 1, [name]: 2 ** 31 }, RANGE],
+  ]),
 ]
 
 const wrongDial: [unknown, Expected][] = [

@@ -1,10 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 
 import test, { type ExecutionContext } from 'ava'
+
+const run = promisify(execFile)
 
 const DEADLINE_MS = 15_000
 
@@ -114,4 +117,19 @@ onPosix('proxy ends a connection whose target refuses, and serves the next', asy
   await t.throwsAsync(exchange(proxy.port, [Buffer.from('down')], 4))
   await t.throwsAsync(exchange(proxy.port, [Buffer.from('still down')], 4))
   await stop(t, proxy, /^(connect ECONNREFUSED [\d.:]+\n){2}$/)
+})
+
+test('rpc answers calls one by one and pipelined, then ends by itself', async (t) => {
+  const path = fileURLToPath(new URL('../examples/rpc.mjs', import.meta.url))
+  const { stdout, stderr } = await run(process.execPath, [path], { timeout: DEADLINE_MS })
+  t.deepEqual(stdout.split('\n'), [
+    'reverse stressed -> desserts',
+    'reverse nodepoll -> llopedon',
+    'pipelined -> 101',
+    'pipelined -> 102',
+    'pipelined -> 103',
+    "pipelined -> no procedure 'divide'",
+    '',
+  ])
+  t.is(stderr, '')
 })

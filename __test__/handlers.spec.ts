@@ -1,5 +1,5 @@
 import test from 'ava'
-import type { Connection } from 'nodepoll'
+import type { Connection, EventLoopOptions } from 'nodepoll'
 
 import { Countdown, deferred, eventually, turn, within } from './helpers/deadline.ts'
 import { leakCheck } from './helpers/leaks.ts'
@@ -244,4 +244,85 @@ test.serial('handlers are called with the options as this', async (t) => {
   const server = await startServer(t, options)
   await Peer.connect(t, server.address)
   t.like(await within(seen.promise, 'onConnect'), options)
+})
+
+/** When another handler is set, told by what has happened before. */
+const handovers: Record<string, (set: (connection: Connection) => void) => EventLoopOptions> = {
+  'inside onConnect': (set) => ({ onConnect: (connection) => set(connection) }),
+  'inside onRequest': (set) => ({
+    onRequest(connection) {
+      connection.input.peek(1)
+      set(connection)
+    },
+  }),
+  'after an await in onRequest': (set) => ({
+    async onRequest(connection) {
+      await turn()
+      set(connection)
+    },
+  }),
+  'after a part was consumed': (set) => ({
+    onRequest(connection) {
+      connection.input.skip(1)
+      set(connection)
+    },
+  }),
+}
+
+for (const [when, optionsOf] of Object.entries(handovers)) {
+  test.serial(
+    `H17: a handler set ${when} gets all unread bytes once, the old one none`,
+    async (t) => {
+      await leakCheck(t)
+      let heard = ''
+      let isSet = false
+      const options = optionsOf((connection) => {
+        t.false(isSet, 'the old one is not called again')
+        isSet = true
+        connection.setOnRequest(({ input }) => void (heard += input.readString(input.length)))
+      })
+      const { peer } = await openPair(t, options)
+      await peer.send('123')
+      const expected = when === 'after a part was consumed' ? '23' : '123'
+      await eventually(
+        () => heard === expected,
+        () => heard,
+      )
+      await peer.send('456')
+      await eventually(
+        () => heard === `${expected}456`,
+        () => heard,
+      )
+    },
+  )
+}
+
+test.serial('H17: a handler set while nothing runs, before data and after', async (t) => {
+  await leakCheck(t)
+  const { connection, peer } = await openPair(t)
+  let heard = ''
+  await peer.send('early ')
+  await eventually(() => connection.input.length === 6, 'the bytes')
+  connection.setOnRequest(({ input }) => void (heard += input.readString(input.length)))
+  t.is(heard, '', 'not inside of the call')
+  await turn()
+  t.is(heard, 'early ')
+  await peer.send('late')
+  await eventually(
+    () => heard === 'early late',
+    () => heard,
+  )
+  connection.setOnRequest(({ input }) => void (heard += input.readString(input.length).length))
+  let disconnects = 0
+  connection.setOnDisconnect(() => void disconnects++)
+  await peer.send('more')
+  await eventually(
+    () => heard === 'early late4',
+    () => heard,
+  )
+  peer.end()
+  await connection.closed
+  t.is(disconnects, 1)
+  t.throws(() => connection.setOnRequest(1 as never), { code: 'ERR_INVALID_ARG_TYPE' })
+  t.throws(() => connection.setOnDisconnect(null as never), { code: 'ERR_INVALID_ARG_TYPE' })
 })

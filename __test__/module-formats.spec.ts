@@ -12,8 +12,11 @@ const values = [
   'configure',
   'createEventLoop',
   'createListener',
+  'delimited',
   'dial',
+  'fixedSize',
   'isNodepollError',
+  'lengthPrefixed',
   'serve',
   'stats',
 ]

@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava'
-import type { Connection } from 'nodepoll'
+import { type Connection, type LinkBuffer, stats } from 'nodepoll'
 
 import { codeOf, failureOf, within } from './helpers/deadline.ts'
 import { leakCheck } from './helpers/leaks.ts'
@@ -79,8 +79,76 @@ test.serial('H55: what is released or handed on does not count as unreleased', a
   }
   for (let round = 0; round < 70; round++) {
     await peer.send(Buffer.alloc(MIB, round))
-    await within(reader.skip(MIB - 1), 'the bytes')
+    await within(reader.wait(MIB), 'the bytes')
+    input.skip(MIB - 1)
     reader.release()
     t.is(input.readByte(), round)
   }
+})
+
+test.serial(
+  'H55, H83: slices that are kept count as unreleased until they give back',
+  async (t) => {
+    await leakCheck(t)
+    const { connection, peer } = await openPair(t)
+    const { input, reader } = connection
+    const kept: LinkBuffer[] = []
+    const keep = async (): Promise<void> => {
+      await peer.send(Buffer.alloc(MIB, kept.length))
+      await within(reader.wait(MIB), 'the bytes')
+      kept.push(input.slice(MIB))
+      input.release()
+    }
+    for (let round = 0; round < 64; round++) await keep()
+    await peer.send(Buffer.alloc(10, 99))
+    await within(reader.wait(10), 'ten more')
+    const last = input.slice(1)
+    t.is(last.readByte(), 99, 'at the limit itself a read is granted')
+    last.close()
+    t.is(codeOf(await failureOf(reader.next(1))), UNRELEASED)
+    input.release()
+    t.throws(() => input.readByte(), { code: UNRELEASED }, 'the slices hold them')
+    t.true(stats().arenaBytesLeased >= 64 * MIB)
+
+    kept.shift()?.close()
+    t.is(input.readByte(), 99, 'one has given back')
+    for (let round = 0; round < 3; round++) {
+      const slice = kept.shift() as LinkBuffer
+      t.is(slice.next(MIB)[0], 1 + round)
+      slice.release()
+    }
+    const part = kept.shift() as LinkBuffer
+    const inner = part.slice(MIB / 2)
+    part.close()
+    for (let round = 0; round < 3; round++) await keep()
+    t.throws(() => input.readByte(), { code: 'ERR_NODEPOLL_SHORT_BUFFER' })
+    await keep()
+    t.notThrows(() => input.slice(0), 'half a MiB was given back')
+    inner.close()
+    connection.writer.append(kept.shift() as LinkBuffer).flush()
+    t.is((await peer.read(MIB))[0], 5, 'what is handed on is given back')
+    for (const slice of kept) slice.close()
+    await keep()
+    t.is(kept.at(-1)?.length, MIB)
+    kept.at(-1)?.close()
+  },
+)
+
+test.serial('H105: stats() shows what short slices hold, and what they refer to', async (t) => {
+  await leakCheck(t)
+  const { connection, peer } = await openPair(t)
+  const { input, reader } = connection
+  const kept: LinkBuffer[] = []
+  const before = stats().arenaBytesSliced
+  for (let n = 0; n < 1000; n++) {
+    await peer.send(Buffer.alloc(4096, n))
+    await within(reader.wait(4096), 'a message')
+    kept.push(input.slice(1))
+    input.skip(4095)
+    input.release()
+  }
+  t.is(stats().arenaBytesSliced - before, 1000)
+  t.true(stats().arenaBytesLeased >= 4_000_000)
+  for (const slice of kept) slice.close()
+  t.is(stats().arenaBytesSliced, before)
 })

@@ -237,7 +237,7 @@ test.serial(
 )
 
 test.serial(
-  'drained() resolves only after the peer has read, and then everything is there',
+  'H41: drained() resolves only after the peer has read, and then everything is there',
   async (t) => {
     await leakCheck(t)
     const { connection, peer } = await openPair(t)

@@ -37,7 +37,7 @@ export function median(values) {
 }
 
 /** `median (min–max)`, the spread only where there are several values, `-` where there is none. */
-function withSpread(values, digits) {
+export function withSpread(values, digits) {
   if (!values.every(Number.isFinite)) return '-'
   const format = (value) =>
     value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
@@ -47,7 +47,7 @@ function withSpread(values, digits) {
 }
 
 /** The first column to the left, the others to the right, a rule under the heading. */
-function align(rows) {
+export function align(rows) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)))
   const lines = rows.map((row) =>
     row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('   '),

@@ -1,38 +1,17 @@
-import { closedError, failure } from './errors.ts'
 import type { Address } from './internal/address.ts'
-import { Channel } from './internal/channel.ts'
-import { type CloseReason, isEndError } from './internal/close-reason.ts'
+import type { CloseReason } from './internal/close-reason.ts'
 import type { Dispatcher, Opened } from './internal/dispatcher.ts'
-import { Ending } from './internal/ending.ts'
-import {
-  callGuarded,
-  type Handler,
-  type Handlers,
-  isThenable,
-  reportError,
-} from './internal/handlers.ts'
+import type { Handler, Handlers } from './internal/handlers.ts'
+import { Intake } from './internal/intake.ts'
+import { Lifecycle } from './internal/lifecycle.ts'
 import { checkFunction } from './internal/validate.ts'
-import { Waits } from './internal/waits.ts'
 import { LinkBuffer } from './link-buffer.ts'
-import { COMMAND_CLOSE, COMMAND_DESTROY, COMMAND_PROBE, COMMAND_RESET } from './native/record.ts'
+import { COMMAND_CLOSE, COMMAND_DESTROY, COMMAND_RESET } from './native/record.ts'
+import type { OnDisconnect, OnRequest } from './options.ts'
 import { Reader } from './reader.ts'
 import { Writer } from './writer.ts'
 
 export type CloseCallback = (connection: Connection, reason: CloseReason) => void | Promise<void>
-
-// What has happened to a connection, as bits of one number.
-const PENDING = 1 // a handler of it is running or awaited
-const FRESH = 2 // input has come, or was consumed, since onRequest was called last
-const PEER_ENDED = 4 // the peer has sent FIN
-const CLOSING = 8 // we have asked for the end
-const ENDED = 16 // the socket is gone
-const CALLING_BACK = 32 // close callbacks are running
-const FINISHED = 64 // close callbacks have run
-const LEAVING = 128 // it is to be closed when it is idle
-const QUIET = 256 // nothing has come since the driver was asked whether something is on its way
-
-/** Stands for onConnect where a count of consumed bytes stands for onRequest. */
-const CONNECTING = -1
 
 /**
  * One connection, accepted or dialled.
@@ -41,37 +20,24 @@ const CONNECTING = -1
  * `ERR_NODEPOLL_EOF` (the peer ended it) or `ERR_NODEPOLL_CONNECTION_CLOSED` (we did), writes throw
  * `ERR_NODEPOLL_CONNECTION_CLOSED`, `close()` and `destroy()` do nothing.
  */
-export class Connection {
+export class Connection extends Lifecycle {
   /** Our end. */
   readonly localAddress: Address
   /** The peer's end. */
   readonly remoteAddress: Address
-  /** @internal */
-  readonly _handlers: Handlers
-  /** @internal */
-  _reason: CloseReason | undefined
-  /** @internal */
-  readonly _channel: Channel
-  #flags = 0
-  #context: unknown
-  #input: LinkBuffer | undefined
+  #intake: Intake | undefined
   #reader: Reader | undefined
-  #writer: Writer | undefined
-  #bytesRead = 0
-  #waits: Waits | undefined
-  #ending: Ending<CloseCallback> | undefined
 
   /** @internal */
   constructor(dispatcher: Dispatcher, handlers: Handlers, opened: Opened, local: Address) {
-    this._handlers = handlers
-    this._channel = new Channel(dispatcher, opened, this)
+    super(dispatcher, handlers, opened)
     this.localAddress = opened.local ?? local
     this.remoteAddress = opened.remote ?? local
   }
 
   /** The bytes that have arrived and are unread. Synchronous, never waits. */
-  get input(): LinkBuffer {
-    return (this.#input ??= new LinkBuffer(undefined, this._channel.dispatcher.memory, 'input'))
+  override get input(): LinkBuffer {
+    return (this._input ??= this.#openInput())
   }
 
   /** Waits for bytes. */
@@ -81,17 +47,7 @@ export class Connection {
 
   /** Builds and sends output. */
   get writer(): Writer {
-    return (this.#writer ??= new Writer(this, this._channel.dispatcher.memory))
-  }
-
-  /** `false` from the moment an end of the connection is known: a FIN, an error, our `close()`. */
-  get isActive(): boolean {
-    return (this.#flags & (PEER_ENDED | CLOSING | ENDED)) === 0
-  }
-
-  /** Bytes received so far. */
-  get bytesRead(): number {
-    return this.#bytesRead
+    return (this._writer ??= new Writer(this, this._channel.dispatcher.memory))
   }
 
   /** Bytes the kernel has taken, as far as the driver has told: it does so with other events. */
@@ -99,21 +55,55 @@ export class Connection {
     return this._channel.sent
   }
 
-  /** Settles when the connection has ended, whoever ended it. Never rejects. */
-  get closed(): Promise<CloseReason> {
-    return this.#theEnd.closed(this._hasEnded ? this._reason : undefined)
+  /**
+   * Writes and flushes. `false` means that more than `writeBufferMax` is pending: see
+   * {@link Writer.flush}.
+   *
+   * @throws `ERR_NODEPOLL_CONNECTION_CLOSED` after the end, and `ERR_NODEPOLL_WRITE_LIMIT` as
+   *   `flush` does; then nothing of `data` is written.
+   */
+  write(data: Uint8Array | string): boolean {
+    return this.writer._send(data)
   }
 
   /**
-   * Writes and flushes. `false` means that more than 1 MiB is pending: see {@link Writer.flush}.
-   *
-   * @throws `ERR_NODEPOLL_CONNECTION_CLOSED` after the end.
+   * Stops reading the socket, until {@link Connection.resume}: the peer has to wait. `onRequest`
+   * is still called for input that is there, but not for what was on its way. An end of the
+   * connection may be told as late as after `resume()`.
    */
-  write(data: Uint8Array | string): boolean {
-    const { writer } = this
-    if (typeof data === 'string') writer.writeString(data)
-    else writer.writeBinary(data)
-    return writer.flush()
+  pause(): this {
+    this._pause()
+    return this
+  }
+
+  /** Reads the socket again. */
+  resume(): this {
+    this._resume()
+    return this
+  }
+
+  /**
+   * Puts another handler in the place of `onRequest`, from the next call on. It is called also for
+   * input that the one before has left unread, so that a handler may look at the first bytes and
+   * hand over.
+   *
+   * @throws `ERR_INVALID_ARG_TYPE` if it is no function.
+   */
+  setOnRequest<C = undefined>(handler: OnRequest<C>): this {
+    checkFunction(handler, 'handler')
+    this._setOnRequest(handler as Handler)
+    return this
+  }
+
+  /**
+   * Puts another handler in the place of `onDisconnect`.
+   *
+   * @throws `ERR_INVALID_ARG_TYPE` if it is no function.
+   */
+  setOnDisconnect<C = undefined>(handler: OnDisconnect<C>): this {
+    checkFunction(handler, 'handler')
+    this._setOnDisconnect(handler as Handler)
+    return this
   }
 
   /**
@@ -126,7 +116,7 @@ export class Connection {
    */
   close(): Promise<void> {
     this._end({ by: 'local' }, COMMAND_CLOSE)
-    return this.#theEnd.closing(this._hasEnded ? this._reason : undefined)
+    return this._closing
   }
 
   /**
@@ -150,13 +140,7 @@ export class Connection {
    */
   addCloseCallback(callback: CloseCallback): this {
     checkFunction(callback, 'callback')
-    if (this.#flags & FINISHED) {
-      queueMicrotask(
-        () => void this._handlers.scope.runInAsyncScope(() => this.#callBack(callback)),
-      )
-    } else {
-      this.#theEnd.add(callback)
-    }
+    this._addCloseCallback(callback)
     return this
   }
 
@@ -164,230 +148,15 @@ export class Connection {
     return this.close()
   }
 
-  /** Whether the socket is gone. @internal */
-  get _hasEnded(): boolean {
-    return (this.#flags & ENDED) !== 0
+  /** How far input may come. @internal */
+  get _intake(): Intake {
+    if (this.#intake === undefined) this._input ??= this.#openInput()
+    return this.#intake as Intake
   }
 
-  /** Closes the connection as soon as no handler is pending and all input is read. @internal */
-  _closeWhenIdle(): void {
-    this.#flags |= LEAVING
-    this.#advance()
-  }
-
-  /** Begins the life of an accepted connection. @internal */
-  _opened(): void {
-    const { onConnect } = this._handlers
-    if (onConnect === undefined) return
-    this.#call(onConnect, CONNECTING)
-  }
-
-  /** Bytes have arrived, with a lease on them. @internal */
-  _received(node: number, offset: number, length: number): void {
-    if (this.#flags & CLOSING) {
-      this._channel.dispatcher.memory.release(node)
-      return
-    }
-    const { input } = this
-    input._chain.receive(node, offset, length)
-    this.#bytesRead += length
-    this.#flags = (this.#flags | FRESH) & ~QUIET
-    if (this.#waits?.inputCame(input.length)) this._channel.dispatcher.yieldToContinuations()
-    this.#advance()
-  }
-
-  /** The peer has sent FIN. @internal */
-  _peerEnded(): void {
-    if (this.#flags & (CLOSING | ENDED)) return
-    this.#flags |= PEER_ENDED
-    this._reason ??= { by: 'peer' }
-    this.#inputEnded()
-    this.#disconnected()
-    this.#advance()
-  }
-
-  /** The driver was asked, and has found nothing to read. @internal */
-  _quiet(): void {
-    this.#flags |= QUIET
-    this.#advance()
-  }
-
-  /** The kernel has taken what was asked about. @internal */
-  _drained(): void {
-    this.#outputTaken()
-  }
-
-  /** The socket is gone. @internal */
-  _closed(reason: CloseReason): void {
-    if (this.#flags & ENDED) return
-    this._channel.close()
-    const isByPeer = (this.#flags & (PEER_ENDED | CLOSING)) === 0
-    this.#flags |= ENDED
-    this._reason ??= reason
-    this.#writer?._drop()
-    this.#inputEnded()
-    this.#outputTaken()
-    if (isByPeer) this.#disconnected()
-    if (this.#ending?.settle(this._reason)) this._channel.dispatcher.yieldToContinuations()
-    this.#advance()
-  }
-
-  /** We end the connection. @internal */
-  _end(reason: CloseReason, command: number): void {
-    // A graceful end may still be cut short; otherwise the first call is the one that counts.
-    const isRepeated = (this.#flags & CLOSING) !== 0 && command === COMMAND_CLOSE
-    if (isRepeated || this.#flags & ENDED) return
-    this.#flags |= CLOSING
-    this._reason ??= reason
-    this.#writer?._drop()
-    this.#inputEnded()
-    this._channel.command(command)
-  }
-
-  /** @internal */
-  get _waits(): Waits {
-    return (this.#waits ??= new Waits())
-  }
-
-  /** What a read beyond the end fails with. @internal */
-  _endError(): unknown {
-    const reason = this._reason
-    if (reason?.by === 'peer') {
-      return failure('ERR_NODEPOLL_EOF', 'the peer has ended the connection')
-    }
-    return reason?.error ?? closedError()
-  }
-
-  /** @internal */
-  _checkWritable(): void {
-    if (this.#flags & (CLOSING | ENDED)) throw closedError()
-  }
-
-  /** Does what is due now: the next request, the end, the close callbacks. */
-  #advance(): void {
-    while ((this.#flags & (PENDING | CALLING_BACK | FINISHED)) === 0) {
-      if (this.#wantsRequest()) {
-        this.#flags &= ~FRESH
-        this.#call(this._handlers.onRequest as Handler, this.input._chain.consumed)
-      } else if (this.#flags & ENDED) {
-        this.#callBackAll()
-      } else {
-        if (this.#flags & PEER_ENDED) this._end({ by: 'peer' }, COMMAND_CLOSE)
-        else if (this.#flags & LEAVING) this.#leave()
-        return
-      }
-    }
-  }
-
-  /** Closes an idle connection, once the driver has found nothing more to read. */
-  #leave(): void {
-    if (this.#flags & CLOSING || !this.#hasNoInput()) return
-    if (this.#flags & QUIET) this._end({ by: 'shutdown' }, COMMAND_CLOSE)
-    else this._channel.command(COMMAND_PROBE)
-  }
-
-  get #theEnd(): Ending<CloseCallback> {
-    return (this.#ending ??= new Ending())
-  }
-
-  #hasNoInput(): boolean {
-    return this.#input === undefined || this.#input.length === 0
-  }
-
-  #wantsRequest(): boolean {
-    const isDue = (this.#flags & (FRESH | CLOSING)) === FRESH
-    return isDue && this._handlers.onRequest !== undefined && !this.#hasNoInput()
-  }
-
-  /**
-   * Calls a handler; nothing else of this connection is called until it has settled. `consumed` is
-   * what had been read before it, or `CONNECTING` for onConnect.
-   */
-  #call(handler: Handler, consumed: number): void {
-    this.#flags = (this.#flags | PENDING) & ~QUIET
-    try {
-      const result = handler(this, this.#context)
-      if (isThenable(result)) {
-        this.#await(result, consumed)
-        return
-      }
-      this.#settled(result, consumed)
-    } catch (error) {
-      this.#handlerFailed(error)
-    }
-    this.#flags &= ~PENDING
-  }
-
-  #await(result: PromiseLike<unknown>, consumed: number): void {
-    this._channel.dispatcher.yieldToContinuations()
-    const goOn = (): void => {
-      this.#flags &= ~PENDING
-      this._handlers.scope.runInAsyncScope(() => this.#advance())
-    }
-    result
-      .then(
-        (value) => this.#settled(value, consumed),
-        (error: unknown) => this.#handlerFailed(error),
-      )
-      .then(goOn)
-  }
-
-  #settled(value: unknown, consumed: number): void {
-    if (consumed === CONNECTING) {
-      if (value !== undefined) this.#context = value
-      return
-    }
-    const { input } = this
-    if (this._handlers.autoRelease) input.release()
-    // What consumes nothing waits for more, and is not called again for the same bytes.
-    if (input._chain.consumed !== consumed) this.#flags |= FRESH
-  }
-
-  #handlerFailed(error: unknown): void {
-    // That a handler fails because its connection has ended is not an error of its own.
-    if (!this.isActive && isEndError(error)) return
-    this._end({ by: 'error', error }, COMMAND_DESTROY)
-    reportError(this._handlers.onError, error, this)
-  }
-
-  #disconnected(): void {
-    const { onDisconnect } = this._handlers
-    if (onDisconnect === undefined) return
-    const failed = (error: unknown): void => this.#handlerFailed(error)
-    void callGuarded(() => onDisconnect(this, this.#context), failed)
-  }
-
-  #callBackAll(): void {
-    this.#flags |= CALLING_BACK
-    if (this.#ending === undefined) {
-      this.#finish()
-    } else {
-      this.#ending.callBack(
-        (callback) => this._handlers.scope.runInAsyncScope(() => this.#callBack(callback)),
-        () => this.#finish(),
-      )
-    }
-  }
-
-  #finish(): void {
-    this.#flags |= FINISHED
-    this.#input?._chain.letGo()
-    this._handlers.ended(this, this._reason as CloseReason)
-    this._channel.dispatcher.unhold()
-  }
-
-  #callBack(callback: CloseCallback): Promise<void> | undefined {
-    const failed = (error: unknown): void => reportError(this._handlers.onError, error, this)
-    const pending = callGuarded(() => callback(this, this._reason as CloseReason), failed)
-    if (pending !== undefined) this._channel.dispatcher.yieldToContinuations()
-    return pending
-  }
-
-  #inputEnded(): void {
-    if (this.#waits?.inputCame(Infinity)) this._channel.dispatcher.yieldToContinuations()
-  }
-
-  #outputTaken(): void {
-    if (this.#waits?.outputTaken()) this._channel.dispatcher.yieldToContinuations()
+  #openInput(): LinkBuffer {
+    const input = new LinkBuffer(undefined, this._channel.dispatcher.memory, 'input')
+    this.#intake = new Intake(this._channel, input._chain, this._handlers.readBufferMax)
+    return input
   }
 }

@@ -40,7 +40,7 @@ type Attempt =
  */
 export async function dial(options: DialOptions): Promise<Connection> {
   const checked = checkDialOptions(options)
-  const handlers = dialHandlers(options)
+  const handlers = dialHandlers(options, checked)
   const { path, host = 'localhost' } = checked
   const targets = path === undefined ? await resolveAddresses(host) : [path]
   const errors: NodepollError[] = []
@@ -52,13 +52,13 @@ export async function dial(options: DialOptions): Promise<Connection> {
   throw manyErrors(errors)
 }
 
-function dialHandlers(options: DialOptions): Handlers {
+function dialHandlers(options: DialOptions, { treatment }: Checked): Handlers {
   return {
+    ...treatment,
     onConnect: undefined,
     onRequest: options.onRequest as Handlers['onRequest'],
     onDisconnect: options.onDisconnect as Handlers['onDisconnect'],
     onError: options.onError,
-    autoRelease: options.autoRelease ?? true,
     scope: currentScope(),
     ended: () => {},
   }
@@ -82,6 +82,7 @@ function attempt(target: string, checked: Checked, handlers: Handlers): Promise<
     localHost: localAddress ?? (localPort === 0 ? null : any),
     localPort,
     noDelay,
+    window: handlers.readBufferMax,
   })
   if (outcome.hasLoopFailed) return Promise.resolve({ error: laneFailedError() })
   if (outcome.errno !== 0) return Promise.resolve(failed(outcome.errno, outcome.syscall))

@@ -9,6 +9,7 @@ import { COMMAND_RESET } from './native/record.ts'
 import {
   checkHandlers,
   checkShutdownOptions,
+  checkTreatment,
   type EventLoopOptions,
   type ShutdownOptions,
 } from './options.ts'
@@ -28,13 +29,13 @@ export class EventLoop {
 
   /** @internal */
   constructor(options: EventLoopOptions<unknown>) {
-    const { onConnect, onRequest, onDisconnect, onError, autoRelease = true } = options
+    const { onConnect, onRequest, onDisconnect, onError } = options
     this.#handlers = {
+      ...checkTreatment(options),
       onConnect: onConnect?.bind(options),
       onRequest: onRequest?.bind(options),
       onDisconnect: onDisconnect?.bind(options),
       onError: onError?.bind(options),
-      autoRelease,
       scope: currentScope(),
       ended: () => {},
     }
@@ -71,6 +72,7 @@ export class EventLoop {
     const { dispatcher } = currentRuntime()
     const closed = listener._serve({
       scope: handlers.scope,
+      readBufferMax: handlers.readBufferMax,
       accepted: (opened) => {
         open++
         this.#accept(new Connection(dispatcher, handlers, opened, listener.address))

@@ -2,6 +2,14 @@ export { type CloseCallback, type Connection } from './connection.ts'
 export { dial } from './dial.ts'
 export { type ErrorCode, isNodepollError, NodepollError } from './errors.ts'
 export { createEventLoop, type EventLoop } from './event-loop.ts'
+export {
+  delimited,
+  fixedSize,
+  type Framing,
+  lengthPrefixed,
+  type LengthPrefixedOptions,
+  type OnFrame,
+} from './framing.ts'
 export { type Address } from './internal/address.ts'
 export { type CloseReason } from './internal/close-reason.ts'
 export { LinkBuffer } from './link-buffer.ts'

@@ -2,12 +2,11 @@ import { failure, invalidArgType, invalidArgValue } from './errors.ts'
 import { Builder } from './internal/builder.ts'
 import { Chain } from './internal/chain.ts'
 import { Guard } from './internal/guard.ts'
-import { PIECE_BYTES_MAX, UNRELEASED_MAX } from './internal/limits.ts'
+import { GATHER_BYTES_MAX, PIECE_BYTES_MAX, UNRELEASED_MAX } from './internal/limits.ts'
 import type { Memory } from './internal/memory.ts'
 import { NumberReads } from './internal/number-reads.ts'
 import { currentRuntime } from './internal/runtime.ts'
-import { indexOf } from './internal/search.ts'
-import type { Segment } from './internal/segment.ts'
+import { indexOf, lengthOf } from './internal/search.ts'
 import { checkCount, checkInteger, checkOptionalInteger } from './internal/validate.ts'
 
 const EMPTY = Buffer.alloc(0)
@@ -134,7 +133,7 @@ export class LinkBuffer extends NumberReads {
     const { segment, skip } = this.#chain.find(offset)
     if (n > segment.end - segment.at - skip) return this.#gather(n, offset)
     this.#chain.hasViews = true
-    return view(segment, segment.at + skip, n)
+    return this.#chain.memory.view(segment, segment.at + skip, n)
   }
 
   /** Consumes `n` bytes. */
@@ -151,9 +150,9 @@ export class LinkBuffer extends NumberReads {
    * @param delimiter One byte as a number, or at least one byte.
    */
   until(delimiter: number | Uint8Array): Buffer | undefined {
-    const bytes = delimiterBytes(delimiter)
-    const index = indexOf(this.#chain, bytes, 0)
-    return index < 0 ? undefined : this.next(index + bytes.length)
+    const wanted = checkDelimiter(delimiter)
+    const index = indexOf(this.#chain, wanted, 0)
+    return index < 0 ? undefined : this.next(index + lengthOf(wanted))
   }
 
   /**
@@ -163,7 +162,7 @@ export class LinkBuffer extends NumberReads {
    */
   indexOf(delimiter: number | Uint8Array, from = 0): number {
     checkCount(from, 'from')
-    return indexOf(this.#chain, delimiterBytes(delimiter), from)
+    return indexOf(this.#chain, checkDelimiter(delimiter), from)
   }
 
   /** Consumes `n` bytes and returns them as a string of the caller's own. */
@@ -192,13 +191,14 @@ export class LinkBuffer extends NumberReads {
 
   /**
    * Consumes `n` bytes and returns them as a LinkBuffer of their own. It shares the nodes, outlives
-   * this one and its releases, and holds their memory until it is released or closed itself.
+   * this one and its releases, and holds their memory until it is released or closed itself. What
+   * slices of a connection's input hold counts as read and unreleased there.
    */
   slice(n: number): LinkBuffer {
     checkCount(n)
     this.#need(n)
     const slice = new LinkBuffer(undefined, this.#chain.memory, 'slice')
-    slice.#chain.add(this.#chain.share(n))
+    slice.#chain.borrow(this.#chain, n)
     return slice
   }
 
@@ -208,7 +208,7 @@ export class LinkBuffer extends NumberReads {
     for (let segment = this.#chain.read; segment !== undefined; segment = segment.next) {
       const { at, end } = segment
       if (at === end) continue
-      const bytes = view(segment, at, end - at)
+      const bytes = this.#chain.memory.view(segment, at, end - at)
       if (this.#guard === undefined) yield bytes
       else yield this.#guard.view(bytes.length).fill(bytes)
     }
@@ -291,7 +291,9 @@ export class LinkBuffer extends NumberReads {
     return 0
   }
 
+  /** Bytes of several nodes in one piece: many are moved into one node, few are copied. */
   #gather(n: number, offset: number): Buffer {
+    if (n > GATHER_BYTES_MAX && this.#chain.join(offset + n)) return this.peek(n, offset)
     const position = this.#chain.consumed + offset
     const gathered = this.#gathered
     if (gathered?.length === n && this.#gatheredAt === position) return gathered
@@ -319,18 +321,12 @@ export class LinkBuffer extends NumberReads {
   }
 }
 
-function delimiterBytes(delimiter: number | Uint8Array): Uint8Array {
-  if (typeof delimiter === 'number') {
-    return Uint8Array.of(checkInteger(delimiter, 'delimiter', 0, 0xff))
-  }
+/** One byte is looked for as a number, which is quicker. */
+function checkDelimiter(delimiter: number | Uint8Array): number | Uint8Array {
+  if (typeof delimiter === 'number') return checkInteger(delimiter, 'delimiter', 0, 0xff)
   if (!(delimiter instanceof Uint8Array)) {
     throw invalidArgType('delimiter', 'a number or an instance of Uint8Array', delimiter)
   }
   if (delimiter.length === 0) throw invalidArgValue('delimiter', delimiter, 'must not be empty')
-  return delimiter
-}
-
-function view(segment: Segment, at: number, n: number): Buffer {
-  const { buffer, byteOffset } = segment.chunk
-  return Buffer.from(buffer as ArrayBuffer, byteOffset + at, n)
+  return delimiter.length === 1 ? (delimiter[0] as number) : delimiter
 }

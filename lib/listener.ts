@@ -12,6 +12,7 @@ import { checkListenOptions, type Endpoint, type ListenOptions } from './options
 /** What an event loop wants to know of a listener that it serves. */
 export interface ListenerOwner {
   readonly scope: Scope
+  readonly readBufferMax: number
   accepted(opened: Opened): void
   failed(error: Error): void
 }
@@ -72,7 +73,7 @@ export class Listener {
       throw failure('ERR_NODEPOLL_UNSUPPORTED', 'the listener is served by a loop already')
     }
     this.#owner = owner
-    if (!this.#isClosing) this.#command(COMMAND_ACCEPT)
+    if (!this.#isClosing) this.#command(COMMAND_ACCEPT, owner.readBufferMax)
     return this.#closed
   }
 
@@ -121,8 +122,8 @@ export class Listener {
     this.#resolveClosed()
   }
 
-  #command(kind: number): void {
-    this.lane.command(kind, 0, 0, this.#number)
+  #command(kind: number, window = 0): void {
+    this.lane.commandNumber(kind, this.#number, window)
     this.#dispatcher.schedule()
   }
 }

@@ -1,6 +1,12 @@
 import type { Connection } from './connection.ts'
 import { invalidArgValue } from './errors.ts'
-import { BACKLOG, BACKLOG_MAX } from './internal/limits.ts'
+import {
+  BACKLOG,
+  BACKLOG_MAX,
+  BUFFER_MAX_MAX,
+  READ_BUFFER_MAX,
+  WRITE_BUFFER_MAX,
+} from './internal/limits.ts'
 import {
   checkInteger,
   checkObject,
@@ -21,8 +27,32 @@ export type OnDisconnect<C = undefined> = (connection: Connection, context: C) =
 /** Called with what a handler threw. */
 export type OnError = (error: unknown, connection: Connection | undefined) => void
 
+/** How a connection is treated, whoever began it. */
+export interface ConnectionOptions {
+  /**
+   * Whether the input is released each time `onRequest` has settled.
+   *
+   * @default true
+   */
+  autoRelease?: boolean
+  /**
+   * Bytes of unread input at which nothing more is received, so that the peer has to wait. Reading
+   * goes on as they are consumed. A read that waits for more raises the limit until it has that.
+   *
+   * @default 1 MiB
+   */
+  readBufferMax?: number
+  /**
+   * Bytes of flushed output that the kernel has not taken at which `flush()` says `false`. With 64
+   * times as many it throws `ERR_NODEPOLL_WRITE_LIMIT`.
+   *
+   * @default 1 MiB
+   */
+  writeBufferMax?: number
+}
+
 /** The handlers of an event loop and how it treats its connections. */
-export interface EventLoopOptions<C = undefined> {
+export interface EventLoopOptions<C = undefined> extends ConnectionOptions {
   /**
    * Called for each new connection; may read and write. `onRequest` waits until it has settled.
    * What it returns becomes the context of the later handlers.
@@ -42,12 +72,6 @@ export interface EventLoopOptions<C = undefined> {
    * @default process.emitWarning
    */
   onError?(error: unknown, connection: Connection | undefined): void
-  /**
-   * Whether the input is released each time `onRequest` has settled.
-   *
-   * @default true
-   */
-  autoRelease?: boolean
 }
 
 /** Where to listen: a host and a port, or the path of a unix socket. */
@@ -67,7 +91,7 @@ export interface ListenOptions {
 }
 
 /** Whom to dial: a host and a port, or the path of a unix socket. */
-export interface DialOptions {
+export interface DialOptions extends ConnectionOptions {
   /** A name or an address. @default 'localhost' */
   host?: string
   port?: number
@@ -82,8 +106,6 @@ export interface DialOptions {
   onRequest?: OnRequest
   onDisconnect?: OnDisconnect
   onError?: OnError
-  /** See {@link EventLoopOptions.autoRelease}. @default true */
-  autoRelease?: boolean
 }
 
 /** How an event loop is shut down. */
@@ -111,10 +133,12 @@ export function checkDialOptions(options: DialOptions): Endpoint & {
   localAddress: string | undefined
   localPort: number
   noDelay: boolean
+  treatment: Required<ConnectionOptions>
 } {
   checkObject(options, 'options')
   checkHandlers(options)
   return {
+    treatment: checkTreatment(options),
     ...checkEndpoint(options, 1),
     localAddress: checkOptionalString(options.localAddress, 'options.localAddress'),
     localPort: checkOptionalInteger(options.localPort, 'options.localPort', 0, PORT_MAX, 0),
@@ -128,7 +152,20 @@ export function checkHandlers(options: object): void {
   for (const name of ['onConnect', 'onRequest', 'onDisconnect', 'onError']) {
     checkOptionalFunction(all[name], `options.${name}`)
   }
-  checkOptionalBoolean(all['autoRelease'], 'options.autoRelease', true)
+}
+
+/** Checks how connections are to be treated, and fills in what is not said. */
+export function checkTreatment(options: ConnectionOptions): Required<ConnectionOptions> {
+  const { autoRelease, readBufferMax, writeBufferMax } = options
+  return {
+    autoRelease: checkOptionalBoolean(autoRelease, 'options.autoRelease', true),
+    readBufferMax: checkBufferMax(readBufferMax, 'readBufferMax', READ_BUFFER_MAX),
+    writeBufferMax: checkBufferMax(writeBufferMax, 'writeBufferMax', WRITE_BUFFER_MAX),
+  }
+}
+
+function checkBufferMax(value: number | undefined, name: string, fallback: number): number {
+  return checkOptionalInteger(value, `options.${name}`, 1, BUFFER_MAX_MAX, fallback)
 }
 
 export function checkShutdownOptions(options: ShutdownOptions): void {

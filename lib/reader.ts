@@ -15,6 +15,9 @@ const noop = (): void => {}
  *   `ERR_NODEPOLL_CONNECTION_CLOSED` (we did) or the error of the operating system; unread bytes
  *   stay in `connection.input`.
  * - More than 64 MiB read and unreleased: rejects with `ERR_NODEPOLL_UNRELEASED`.
+ * - More bytes than `readBufferMax` may be waited for, up to a quarter of `memoryMax` (and 256
+ *   MiB); what is received for such a read lies in one piece. A read of more rejects at once with
+ *   `ERR_NODEPOLL_READ_LIMIT`.
  * - One waiting read at a time: a second one rejects with `ERR_NODEPOLL_CONCURRENT_READ`.
  *
  * Views belong to `connection.input` and are valid until its next release.
@@ -137,9 +140,13 @@ export class Reader extends WaitingNumberReads {
       if (waits.isReading) throw concurrentRead()
       input._checkReleased()
       if (input.length < n) {
-        waits.isReading = true
-        while (input.length < n && this.#connection.isActive) await waits.input(n)
-        waits.isReading = false
+        waits.begin()
+        try {
+          if (this.#connection.isActive) this.#connection._intake.want(n)
+          while (input.length < n && this.#connection.isActive) await waits.input(n)
+        } finally {
+          waits.end()
+        }
         if (input.length < n) throw this.#connection._endError()
       }
       return take(input)
@@ -164,9 +171,13 @@ export class Reader extends WaitingNumberReads {
         if (index >= 0) return input.next(index + length)
         if (!this.#connection.isActive) throw this.#connection._endError()
         searched = input.length
-        waits.isReading = true
-        await waits.input(searched + 1)
-        waits.isReading = false
+        waits.begin()
+        try {
+          this.#connection._intake.want(searched + 1)
+          await waits.input(searched + 1)
+        } finally {
+          waits.end()
+        }
       }
     } catch (error) {
       queueMicrotask(ignore)

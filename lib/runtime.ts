@@ -23,7 +23,8 @@ export interface RuntimeOptions {
    */
   pollers?: number
   /**
-   * Bytes of the arena, all connections together. At the limit sockets pause, none fails.
+   * Bytes of the arena, all connections together. At the limit sockets pause, none fails; the
+   * read that has waited longest gets what it waits for, up to a quarter more.
    *
    * @default 1 GiB
    */
@@ -48,6 +49,11 @@ export interface RuntimeStats {
   readonly arenaBytes: number
   /** Bytes of the nodes that JavaScript holds. */
   readonly arenaBytesLeased: number
+  /**
+   * Bytes that slices refer to which have not been given back. Where it is much less than
+   * `arenaBytesLeased`, short slices hold long nodes: copy what is to be kept.
+   */
+  readonly arenaBytesSliced: number
   /** Leases that JavaScript holds. */
   readonly arenaLeases: number
   readonly accepts: number
@@ -74,8 +80,22 @@ export interface RuntimeStats {
   readonly staleCommands: number
   /** Releases that named no lease: above zero is an error of nodepoll. */
   readonly staleLeases: number
+  /**
+   * Bytes copied by nodepoll: by calls that write or read a copy, to put together what lies in
+   * several nodes, and so that a short rest does not hold a node. `append` and views copy nothing.
+   */
+  readonly bytesCopied: number
   /** Times that a socket was paused, by cause. */
-  readonly pauses: { readonly events: number; readonly memory: number }
+  readonly pauses: {
+    /** JavaScript was late to take events. */
+    readonly events: number
+    /** `memoryMax` was reached. */
+    readonly memory: number
+    /** A connection had `readBufferMax` bytes of unread input. */
+    readonly input: number
+    /** Input came while reading was paused by `pause()`. */
+    readonly user: number
+  }
 }
 
 /**
@@ -125,7 +145,8 @@ export function configure(options: RuntimeOptions): void {
  * ```
  */
 export function stats(): RuntimeStats {
-  const counts = startedRuntime()?.native.stats()
+  const started = startedRuntime()
+  const counts = started?.native.stats()
   const count = (name: keyof NativeStats): number => counts?.[name] ?? 0
   return {
     pollers: count('pollers'),
@@ -133,6 +154,7 @@ export function stats(): RuntimeStats {
     listeners: count('listeners'),
     arenaBytes: count('arenaBytes'),
     arenaBytesLeased: count('arenaBytesLeased'),
+    arenaBytesSliced: started?.dispatcher.memory.bytesSliced ?? 0,
     arenaLeases: count('arenaLeases'),
     accepts: count('accepts'),
     dials: count('dials'),
@@ -149,6 +171,12 @@ export function stats(): RuntimeStats {
     commands: count('commands'),
     staleCommands: count('staleCommands'),
     staleLeases: count('staleLeases'),
-    pauses: { events: count('pausesForEvents'), memory: count('pausesForMemory') },
+    bytesCopied: count('bytesCopied') + (started?.dispatcher.memory.bytesCopied ?? 0),
+    pauses: {
+      events: count('pausesForEvents'),
+      memory: count('pausesForMemory'),
+      input: count('pausesForInput'),
+      user: count('pausesByHost'),
+    },
   }
 }

@@ -1,7 +1,7 @@
 import type { Connection } from './connection.ts'
-import { closedError, failure } from './errors.ts'
+import { closedError, failure, isNodepollError } from './errors.ts'
 import { Builder } from './internal/builder.ts'
-import { ACKNOWLEDGE_BYTES, WRITE_BUFFER_MAX } from './internal/limits.ts'
+import { ACKNOWLEDGE_BYTES, REFERENCE_BYTES_MIN, WRITE_LIMIT_FACTOR } from './internal/limits.ts'
 import type { Memory } from './internal/memory.ts'
 import { WritingEnd } from './internal/writing-end.ts'
 import { COMMAND_ACKNOWLEDGE } from './native/record.ts'
@@ -15,7 +15,8 @@ const noop = (): void => {}
  * is flushed in one turn of the JavaScript loop leaves together.
  *
  * Every writing call throws `ERR_NODEPOLL_CONNECTION_CLOSED` once the connection is closed, and
- * `ERR_NODEPOLL_WRITE_LIMIT` when `memoryMax` leaves no room.
+ * `ERR_NODEPOLL_WRITE_LIMIT` when `memoryMax` leaves no room. A peer that does not read makes
+ * {@link Writer.flush} say `false` at first, and then throw.
  *
  * Follows the `Writer` of CloudWeGo's netpoll.
  *
@@ -36,6 +37,8 @@ const noop = (): void => {}
 export class Writer extends WritingEnd {
   readonly #connection: Connection
   readonly #builder: Builder
+  /** Pending bytes at which `flush` says false. */
+  readonly #max: number
   #flushed = 0
   /** Up to where the driver has been asked to tell of its progress. */
   #acknowledged = 0
@@ -45,6 +48,7 @@ export class Writer extends WritingEnd {
     super()
     this.#connection = connection
     this.#builder = new Builder(memory)
+    this.#max = connection._handlers.writeBufferMax
   }
 
   /** Flushed bytes that the kernel has not taken, as far as the driver has told. */
@@ -58,21 +62,36 @@ export class Writer extends WritingEnd {
 
   /**
    * Hands everything written to the loop, in order, without waiting. `false` means that more than
-   * 1 MiB is pending: wait for {@link Writer.drained} before writing on.
+   * `writeBufferMax` is pending: wait for {@link Writer.drained} before writing on.
+   *
+   * @throws `ERR_NODEPOLL_WRITE_LIMIT` if more than 64 times that would be pending. Nothing is
+   *   handed over then: what was written stays, for a later flush. When nothing is pending, one
+   *   flush of any size is taken.
    */
   flush(): boolean {
     const connection = this.#connection
     connection._checkWritable()
-    if (!connection._channel.takesOutput) {
-      throw failure('ERR_NODEPOLL_WRITE_LIMIT', 'too many flushes wait for the I/O thread')
-    }
+    this.#checkLimit()
     this.#flushed += this.#builder.length
     for (let segment = this.#builder.finish(); segment !== undefined; segment = segment.next) {
       connection._channel.send(segment)
     }
     const pending = this.pendingLength
     if (pending >= ACKNOWLEDGE_BYTES) this.#acknowledge()
-    return pending <= WRITE_BUFFER_MAX
+    return pending <= this.#max
+  }
+
+  /** Writes and flushes, or does neither. @internal */
+  _send(data: Uint8Array | string): boolean {
+    const before = this.mallocLength
+    if (typeof data === 'string') this.writeString(data)
+    else this.writeBinary(data)
+    try {
+      return this.flush()
+    } catch (error) {
+      if (isNodepollError(error, 'ERR_NODEPOLL_WRITE_LIMIT')) this.mallocAck(before)
+      throw error
+    }
   }
 
   /**
@@ -83,6 +102,23 @@ export class Writer extends WritingEnd {
   drained(): Promise<void> {
     const draining: Promise<void> = this.#drained(() => draining.catch(noop))
     return draining
+  }
+
+  /**
+   * Writes bytes. They are copied and stay the caller's, with one exception: a view of 16 KiB or
+   * more of this connection's own `input` is sent from where it is, and must not be changed until
+   * it is sent ({@link Writer.drained}). It may be released at once.
+   */
+  override writeBinary(bytes: Uint8Array): this {
+    if (bytes instanceof Uint8Array && bytes.length >= REFERENCE_BYTES_MIN) {
+      const builder = this._writing()
+      const shared = this.#connection._input?._chain.shareView(bytes)
+      if (shared !== undefined) {
+        builder.addShared(shared)
+        return this
+      }
+    }
+    return super.writeBinary(bytes)
   }
 
   /** Gives back what was written and never flushed. @internal */
@@ -109,6 +145,17 @@ export class Writer extends WritingEnd {
     // error is made: its stack leads to the caller only while the caller alone waits.
     queueMicrotask(ignore)
     throw error
+  }
+
+  #checkLimit(): void {
+    const pending = this.pendingLength
+    const limit = this.#max * WRITE_LIMIT_FACTOR
+    if (pending > 0 && pending + this.#builder.length > limit) {
+      throw failure('ERR_NODEPOLL_WRITE_LIMIT', `more than ${limit} bytes would be pending`)
+    }
+    if (!this.#connection._channel.takesOutput) {
+      throw failure('ERR_NODEPOLL_WRITE_LIMIT', 'too many flushes wait for the I/O thread')
+    }
   }
 
   #acknowledge(): void {

@@ -48,14 +48,14 @@ export class Builder {
 
   /** Reserves room at the end and gives a view of it, which ends with `finish` or `clear`. */
   view(bytes: number): Buffer {
-    const { node, chunk, end } = this.reserve(bytes)
-    const target = Buffer.from(chunk.buffer as ArrayBuffer, chunk.byteOffset + end - bytes, bytes)
+    const segment = this.reserve(bytes)
+    const target = this.memory.view(segment, segment.end - bytes, bytes)
     if (this.#guard === undefined) return target
     const view = this.#guard.view(bytes)
     // What is dropped before the flush must not be written by others until then.
-    this.memory.retain(node)
+    this.memory.retain(segment.node)
     this.#isShared = true
-    this.#guarded.push({ view, target, node })
+    this.#guarded.push({ view, target, node: segment.node })
     return view
   }
 
@@ -67,6 +67,7 @@ export class Builder {
 
   /** Copies bytes to the end: all of them, or none if there is no room. */
   write(bytes: Uint8Array): void {
+    this.memory.bytesCopied += bytes.length
     if (bytes.length <= NODE_BYTES_MAX) {
       const segment = this.reserve(bytes.length)
       segment.chunk.set(bytes, segment.end - bytes.length)
@@ -76,8 +77,16 @@ export class Builder {
     this.length += bytes.length
   }
 
+  /** Adds a segment that others may have views of, with its lease. */
+  addShared(segment: Segment): void {
+    this.#link(segment)
+    this.length += segment.end - segment.at
+    this.#isShared = true
+  }
+
   /** Splices a copy of `bytes` in front of the last `remain` bytes, or nothing without room. */
   splice(bytes: Uint8Array, remain: number): void {
+    this.memory.bytesCopied += bytes.length
     const pieces = this.#copy([bytes])
     const { before, rest } = this.#find(this.length - remain)
     let left = before
@@ -120,6 +129,7 @@ export class Builder {
       outside.push(segment.chunk.subarray(segment.at, segment.end))
     }
     const copies = outside.length === 0 ? [] : this.#copy(outside)
+    for (const bytes of outside) this.memory.bytesCopied += bytes.length
     this.length += chain.length
     for (let segment = chain.takeUnread(); segment !== undefined;) {
       const { next } = segment

@@ -1,3 +1,4 @@
+import { REST_BYTES_MAX } from './limits.ts'
 import type { Memory } from './memory.ts'
 import { NO_NODE, Segment } from './segment.ts'
 
@@ -26,12 +27,25 @@ export class Chain {
   read: Segment | undefined
   /** Views have been made since the last release. */
   hasViews = false
+  /** Where it stands among the {@link Rests}, or −1. */
+  restAt = -1
+  /** Once this position is consumed, `onMoved` is told. */
+  moveAt: number = Infinity
+  onMoved: { moved(): void } | undefined
   readonly memory: Memory
   /** The first segment that is held, read or not. */
   #head: Segment | undefined
   #tail: Segment | undefined
   #isAbandoned = false
   readonly #heldMax: number
+  /** Bytes that slices of it hold. They count as held until these give them back. */
+  #lent = 0
+  #releases = 0
+  /** The chain that this one is a slice of, and how many of its bytes are held here. */
+  #lender: Chain | undefined
+  #borrowed = 0
+  /** How often the lender had been released when they were lent. */
+  #borrowedAt = 0
 
   /** `heldMax` bounds the consumed bytes that wait for their release. */
   constructor(memory: Memory, heldMax: number) {
@@ -52,16 +66,69 @@ export class Chain {
     if (segment === undefined) this.#tail = undefined
     this.hasViews = false
     const held = segment === undefined ? 0 : segment.at - segment.start
-    this.consumedMax = this.consumed - held + this.#heldMax
+    this.#releases++
+    this.consumedMax = this.consumed - held + this.#heldMax - this.#lent
+    this.#repay(this.length + held)
     if (this.#isAbandoned) abandoned.unregister(this)
   }
 
-  /** Adds bytes that have arrived, with the lease on them. */
-  receive(node: number, offset: number, length: number): void {
-    if (!this.#extend(node, offset, length)) {
+  /** Adds bytes that have arrived, with the lease on them and `front` bytes in front of them. */
+  receive(node: number, offset: number, length: number, front: number): void {
+    if (this.#extend(node, offset, length)) return
+    const unread = this.length
+    if (front < unread || front === 0) {
       this.length += length
       this.link(new Segment(node, this.memory.chunkOf(node), offset, offset + length))
+      return
     }
+    // What came before is put in front, so that all of it is in one piece.
+    const chunk = this.memory.chunkOf(node)
+    this.#moveOut(chunk.subarray(offset - unread, offset))
+    if (!this.hasViews) this.release()
+    this.length = unread + length
+    this.link(new Segment(node, chunk, offset - unread, offset + length))
+  }
+
+  /** Puts the first `n` unread bytes into one node, if there is room for one. Whether so. */
+  join(n: number): boolean {
+    const room = this.memory.leaseRoom(n, false)
+    if (room === undefined) return false
+    this.#moveOut(room.chunk.subarray(room.at, room.end))
+    const first = this.read as Segment
+    const rest = this.length === 0 ? undefined : this.#cutAt(first)
+    this.link(room)
+    this.length += n
+    if (rest !== undefined) {
+      room.next = rest
+      this.#tail = lastOf(rest)
+    }
+    if (!this.hasViews) this.release()
+    return true
+  }
+
+  /** Copies a short unread rest out of the arena, unless there may be views of it. */
+  compact(): void {
+    const { length, read } = this
+    if (length === 0 || length > REST_BYTES_MAX || this.hasViews) return
+    if (read?.node === NO_NODE && read.end - read.at === length) return
+    this.#leaveRest()
+  }
+
+  /** Puts unread bytes into memory of their own, and lets go of all that is held. */
+  #leaveRest(): void {
+    const unread = Buffer.allocUnsafe(this.length)
+    this.#moveOut(unread)
+    this.release()
+    if (unread.length === 0) return
+    this.length = unread.length
+    this.link(new Segment(NO_NODE, unread, 0, unread.length))
+  }
+
+  /** Copies all unread bytes to a place from which they are read from now on. */
+  #moveOut(target: Buffer): void {
+    this.copyTo(target, 0)
+    this.consumed -= target.length
+    this.advance(target.length)
   }
 
   /** Adds a segment of the arena and all that follow it, with their leases. */
@@ -75,6 +142,29 @@ export class Chain {
       }
       segment = next
     }
+  }
+
+  /** Takes the next `n` bytes of another chain over, which go on to count as held by that one. */
+  borrow(from: Chain, n: number): void {
+    const lender = from.#lender ?? from
+    this.#lender = lender
+    this.#borrowed = n
+    this.#borrowedAt = lender.#releases
+    lender.#lent += n
+    this.memory.bytesSliced += n
+    this.add(from.share(n))
+  }
+
+  /** Only so many of the borrowed bytes are still held here. */
+  #repay(held: number): void {
+    const lender = this.#lender
+    if (lender === undefined || held === this.#borrowed) return
+    const bytes = this.#borrowed - held
+    this.#borrowed = held
+    lender.#lent -= bytes
+    this.memory.bytesSliced -= bytes
+    // Before its next release the lender holds what it has lent, too.
+    if (this.#borrowedAt !== lender.#releases) lender.consumedMax += bytes
   }
 
   /** What goes on where the last segment ends becomes part of it: one lease will do for both. */
@@ -95,10 +185,14 @@ export class Chain {
     const first = this.read
     if (first === undefined || this.length === 0) return undefined
     this.consumed += this.length
+    if (this.consumed >= this.moveAt) this.onMoved?.moved()
     // What is taken is held here only if there may be views of it.
-    if (!this.hasViews) this.consumedMax += this.length
+    if (!this.hasViews) {
+      this.consumedMax += this.length
+      this.#repay(this.#borrowed - this.length)
+    }
     this.length = 0
-    const taken = first.at > first.start ? this.#split(first) : this.#cut(first)
+    const taken = this.#cutAt(first)
     if (this.hasViews) this.#keep(taken)
     return taken
   }
@@ -108,16 +202,18 @@ export class Chain {
    * into memory of its own, what is held goes when nobody can ask for its release.
    */
   letGo(): void {
-    const unread = Buffer.allocUnsafe(this.length)
-    this.copyTo(unread, 0)
-    this.advance(unread.length)
-    this.consumed -= unread.length
-    if (this.hasViews) this.#abandon()
-    else this.release()
-    if (unread.length > 0) {
-      this.length = unread.length
-      this.link(new Segment(NO_NODE, unread, 0, unread.length))
+    this.moveAt = Infinity
+    this.memory.rests.remove(this)
+    if (!this.hasViews) {
+      this.#leaveRest()
+      return
     }
+    const unread = Buffer.allocUnsafe(this.length)
+    this.#moveOut(unread)
+    this.#abandon()
+    if (unread.length === 0) return
+    this.length = unread.length
+    this.link(new Segment(NO_NODE, unread, 0, unread.length))
   }
 
   #abandon(): void {
@@ -158,6 +254,7 @@ export class Chain {
   /** Fills `target` with the bytes from `offset` on. They are there. */
   copyTo(target: Buffer, offset: number): void {
     if (target.length === 0) return
+    this.memory.bytesCopied += target.length
     const { segment: first, skip } = this.find(offset)
     let segment: Segment | undefined = first
     let from = first.at + skip
@@ -194,10 +291,28 @@ export class Chain {
     return first
   }
 
+  /** A segment, with a lease of its own, for a view that was made of one that is held here. */
+  shareView({ buffer, byteOffset, length }: Uint8Array): Segment | undefined {
+    for (let held = this.#head; held !== undefined; held = held.next) {
+      const { node, chunk, start, end } = held
+      if (node === NO_NODE || chunk.buffer !== buffer) continue
+      const at = byteOffset - chunk.byteOffset
+      if (at < start || at + length > end) continue
+      this.memory.retain(node)
+      return new Segment(node, chunk, at, at + length)
+    }
+    return undefined
+  }
+
   /** Gives everything back, read or not. */
   clear(): void {
     this.advance(this.length)
     this.release()
+  }
+
+  /** Takes out all that is unread, from this segment on. */
+  #cutAt(first: Segment): Segment {
+    return first.at > first.start ? this.#split(first) : this.#cut(first)
   }
 
   /** Cuts the chain in the middle of a segment; the rest of it gets a lease of its own. */
@@ -244,8 +359,13 @@ export class Chain {
   advance(n: number): void {
     this.length -= n
     this.consumed += n
-    let rest = n
+    if (this.consumed >= this.moveAt) this.onMoved?.moved()
     let segment = this.read
+    if (segment !== undefined && n < segment.end - segment.at) {
+      segment.at += n
+      return
+    }
+    let rest = n
     while (segment !== undefined) {
       const step = Math.min(rest, segment.end - segment.at)
       segment.at += step
@@ -255,4 +375,10 @@ export class Chain {
     }
     this.read = segment
   }
+}
+
+function lastOf(first: Segment): Segment {
+  let last = first
+  while (last.next !== undefined) last = last.next
+  return last
 }

@@ -1,5 +1,5 @@
 import type { Connection } from '../connection.ts'
-import { COMMAND_WRITE } from '../native/record.ts'
+import { COMMAND_FILL, COMMAND_WRITE } from '../native/record.ts'
 import type { Dispatcher, Opened } from './dispatcher.ts'
 import type { Lane } from './lane.ts'
 import type { Segment } from './segment.ts'
@@ -27,9 +27,16 @@ export class Channel {
     return !this.#lane.isOverfull
   }
 
-  /** Writes a command about the connection. */
-  command(kind: number): void {
-    this.#lane.command(kind, this.#slot, this.#generation)
+  /** Writes a command about the connection, some about a position in its input. */
+  command(kind: number, position = 0): void {
+    this.#lane.command(kind, this.#slot, this.#generation, position | 0)
+    this.dispatcher.schedule()
+  }
+
+  /** Hands room over for what is received from a position on, with its lease. */
+  fill({ node, at, end }: Segment, position: number): void {
+    const [slot, generation] = [this.#slot, this.#generation]
+    this.#lane.commandSegment(COMMAND_FILL, slot, generation, node, at, end - at, position | 0)
     this.dispatcher.schedule()
   }
 

@@ -191,6 +191,7 @@ export class Dispatcher {
           events[at + record.NODE] as number,
           events[at + record.OFFSET] as number,
           events[at + record.LENGTH] as number,
+          events[at + record.FRONT] as number,
         )
       } else {
         this.#dispatchOther(lane, at)
@@ -239,7 +240,7 @@ export class Dispatcher {
         this.listeners.get(word(record.LISTENER))?.failed(word(record.ERRNO))
         break
       case record.EVENT_NEED_MEMORY:
-        this.memory.grant(CHUNK_BYTES)
+        if (!this.memory.grant(CHUNK_BYTES)) this.#runShort()
         break
       case record.EVENT_FAILED:
         this.#laneFailed(lane)
@@ -257,6 +258,30 @@ export class Dispatcher {
     }
     const connection = lane.connections[events[at + record.SLOT] as number]
     return connection?._handlers.scope
+  }
+
+  /** Sockets wait for memory, and there is no more to be granted. */
+  #runShort(): void {
+    this.memory.isShort = true
+    this.relieve()
+  }
+
+  /**
+   * Provides room for the read that has waited longest: what is held may be parts of messages whose
+   * rest could not be received, so that nothing would ever come back.
+   */
+  relieve(): void {
+    let oldest: Connection | undefined
+    let since = Infinity
+    for (const lane of this.lanes) {
+      for (const connection of lane.connections) {
+        if (connection === undefined || connection._waitingSince >= since) continue
+        if (connection._intake.isProvided) continue
+        oldest = connection
+        since = connection._waitingSince
+      }
+    }
+    oldest?._intake.provide(true)
   }
 
   /** A driver has panicked: all that it had is gone. */

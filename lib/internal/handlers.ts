@@ -11,6 +11,8 @@ export interface Handlers {
   readonly onDisconnect: Handler | undefined
   readonly onError: ((error: unknown, connection: Connection | undefined) => unknown) | undefined
   readonly autoRelease: boolean
+  readonly readBufferMax: number
+  readonly writeBufferMax: number
   readonly scope: Scope
   /** A connection has ended and its close callbacks have run. */
   readonly ended: (connection: Connection, reason: CloseReason) => void

@@ -11,6 +11,7 @@ import {
   LENGTH,
   NODE,
   OFFSET,
+  POSITION,
   SLOT,
   WORDS,
 } from '../native/record.ts'
@@ -18,8 +19,8 @@ import { COMMANDS_WAITING_MAX, RING_RECORDS } from './limits.ts'
 
 const MASK = RING_RECORDS - 1
 
-/** Words of a record that waits for room in the ring: kind, slot, generation and three more. */
-const WAITING_WORDS = 6
+/** Words of a record that waits for room in the ring: kind, slot, generation and four more. */
+const WAITING_WORDS = 7
 
 /**
  * JavaScript's end of one poller: a ring to write commands into, a ring to read events from.
@@ -69,9 +70,14 @@ export class Lane<C> {
     return this.#overflow.length >= COMMANDS_WAITING_MAX * WAITING_WORDS
   }
 
-  /** Writes a command about a connection, or with `number` one about a listener or a dial. */
-  command(kind: number, slot: number, generation: number, number = 0): void {
-    this.commandSegment(kind, slot, generation, number, 0, 0)
+  /** Writes a command about a connection. */
+  command(kind: number, slot: number, generation: number, position = 0): void {
+    this.commandSegment(kind, slot, generation, 0, 0, 0, position)
+  }
+
+  /** Writes a command about a listener or a dial. */
+  commandNumber(kind: number, number: number, window = 0): void {
+    this.commandSegment(kind, 0, 0, number, window, 0)
   }
 
   /**
@@ -107,9 +113,10 @@ export class Lane<C> {
     node: number,
     offset: number,
     length: number,
+    position = 0,
   ): void {
     if (this.#isFull() || this.#overflow.length > 0) {
-      this.#overflow.push(kind, slot, generation, node, offset, length)
+      this.#overflow.push(kind, slot, generation, node, offset, length, position)
       return
     }
     const { commands } = this
@@ -120,6 +127,7 @@ export class Lane<C> {
     commands[at + NODE] = node
     commands[at + OFFSET] = offset
     commands[at + LENGTH] = length
+    commands[at + POSITION] = position
     this.#commandTail = (this.#commandTail + 1) | 0
   }
 
@@ -147,7 +155,7 @@ export class Lane<C> {
     let at = 0
     for (; at < waiting.length && !this.#isFull(); at += WAITING_WORDS) {
       const record = waiting.slice(at, at + WAITING_WORDS)
-      this.commandSegment(...(record as [number, number, number, number, number, number]))
+      this.commandSegment(...(record as Parameters<typeof this.commandSegment>))
     }
     this.#overflow = waiting.slice(at)
   }

@@ -18,6 +18,9 @@ export const EVENTS_MAX = 1024
 /** Bytes of a chunk: one WebAssembly memory of 16 pages. */
 export const CHUNK_BYTES: number = 1 << 20
 
+/** Chunks and nodes are so many bytes long, or a multiple. */
+export const GRANULE_BYTES = 4096
+
 /** Chunks granted before the first connection: one in use, one ahead. */
 export const CHUNKS_AT_START = 2
 
@@ -33,14 +36,56 @@ export const PIECE_BYTES_MAX: number = 256 << 20
 /** Bytes that a connection may have read and not released before its next read fails. */
 export const UNRELEASED_MAX: number = 64 << 20
 
-/** Output at which `flush()` says false. */
+/** Bytes in front of a frame's length, and how far the length may be off. */
+export const FRAME_HEADER_MAX = 1024
+
+/** Bytes of a frame, unless the user wants another limit. */
+export const FRAME_MAX: number = 16 << 20
+
+/** Bytes of an incomplete frame above which its rest is waited for. */
+export const FRAME_WAIT_MIN = 4096
+
+/** Bytes of frames handled in a row before their memory is given back. */
+export const FRAMES_RELEASE_BYTES: number = 1 << 20
+
+/** Unread input at which a connection receives no more, unless the user wants another limit. */
+export const READ_BUFFER_MAX: number = 1 << 20
+
+/**
+ * Bytes that a read waits for at which it provides a node for them. What is shorter may lie in two
+ * nodes, and is then put together by a copy, which costs less.
+ */
+export const FILL_BYTES_MIN: number = 32 << 10
+
+/** Bytes of several nodes that a view shows as a copy. More are moved into a node of their own. */
+export const GATHER_BYTES_MAX = 4096
+
+/** Bytes of a short unread rest, which is copied out of the arena rather than hold a node. */
+export const REST_BYTES_MAX = 4096
+
+/** Connections whose unread rests are left where they are, as more is likely to come soon. */
+export const RESTS_MAX = 32
+
+/** Output at which `flush()` says false, unless the user wants another limit. */
 export const WRITE_BUFFER_MAX: number = 1 << 20
+
+/** How many times more output than that may be pending before a flush is refused. */
+export const WRITE_LIMIT_FACTOR = 64
+
+/** The largest limit of input or output that a user may want. */
+export const BUFFER_MAX_MAX: number = 1 << 30
+
+/** Bytes of a view of input from which on `writeBinary` refers to it and does not copy. */
+export const REFERENCE_BYTES_MIN: number = 16 << 10
 
 /** Output that may be pending before the driver is asked to tell of its progress. */
 export const ACKNOWLEDGE_BYTES: number = 64 << 10
 
 /** Bytes of all connections together. @default 1 GiB */
 export const MEMORY_MAX: number = 1 << 30
+
+/** The part of `memoryMax` that one read may wait for, and that may come on top of it for one. */
+export const WAIT_PART = 4
 
 /** The largest `memoryMax`. */
 export const MEMORY_MAX_MAX: number = 2 ** 36

@@ -6,7 +6,7 @@ import { CONTROL_LANES, LANE_WORDS } from '../native/record.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Lane } from './lane.ts'
 import { CHUNK_BYTES, LEASE_CHANGES, MEMORY_MAX, POLLERS_DEFAULT_MAX } from './limits.ts'
-import { Memory } from './memory.ts'
+import { extraBytes, Memory } from './memory.ts'
 
 /** Pollers, rings, arena and dispatcher: one a JavaScript environment. */
 export interface Runtime {
@@ -54,10 +54,11 @@ function start({ host, pollers, memoryMax, guard }: RuntimeSettings): Runtime {
   const leaseChanges = new Int32Array(2 * LEASE_CHANGES)
   const lanes: Lane<Connection>[] = []
   for (let index = 0; index < pollers; index++) lanes.push(new Lane(index, control))
+  // In whole chunks: the arena takes no more than it is told.
+  const arenaMax = Math.ceil(memoryMax / CHUNK_BYTES) * CHUNK_BYTES
   const options = {
     host: host === 'auto' && !canTurnInline() ? 'thread' : host,
-    // In whole chunks: the arena takes no more than it is told.
-    memoryMax: Math.ceil(memoryMax / CHUNK_BYTES) * CHUNK_BYTES,
+    memoryMax: arenaMax + extraBytes(arenaMax),
     control,
     leaseChanges,
     commands: lanes.map((lane) => lane.commands),
@@ -66,7 +67,7 @@ function start({ host, pollers, memoryMax, guard }: RuntimeSettings): Runtime {
   const native = startRuntime(options, () => dispatcher.pump())
   const exchange = native.exchangeFunction()
   const schedule = (): void => dispatcher.schedule()
-  const memory = new Memory(native, control, leaseChanges, exchange, schedule, guard)
+  const memory = new Memory(native, control, leaseChanges, exchange, schedule, guard, arenaMax)
   const dispatcher = new Dispatcher(native, control, lanes, memory, exchange)
   return { native, dispatcher }
 }

@@ -1,10 +1,27 @@
+/** Reads that have waited so far. */
+let waited = 0
+
 /** What a connection's reads and drains wait for. Made when the first one has to wait. */
 export class Waits {
-  /** A read is under way, waiting or about to go on. */
-  isReading = false
+  /** Which of all reads that have waited is under way here, waiting or about to go on. */
+  since: number = Infinity
   #wanted = 0
   #resolveInput: (() => void) | undefined
   #resolveDrains: (() => void)[] = []
+
+  get isReading(): boolean {
+    return this.since !== Infinity
+  }
+
+  /** A read begins to wait. */
+  begin(): void {
+    this.since = ++waited
+  }
+
+  /** It goes on, or has failed. */
+  end(): void {
+    this.since = Infinity
+  }
 
   /** Resolves when `n` bytes of input may be there, or none will come. */
   input(n: number): Promise<void> {

@@ -53,6 +53,17 @@ export const COMMAND_CANCEL_DIAL = 8
 export const COMMAND_FAULT = 9
 /** Command: read the socket, and tell when nothing is found. */
 export const COMMAND_PROBE = 10
+/** Command: receive no further than to a position of the stream, which is beyond earlier ones. */
+export const COMMAND_WINDOW = 11
+/** Command: do not read the socket. */
+export const COMMAND_PAUSE = 12
+/** Command: read the socket again. */
+export const COMMAND_RESUME = 13
+/**
+ * Command: receive into this room, which begins at a position of the stream. The one lease on its
+ * node goes with it.
+ */
+export const COMMAND_FILL = 14
 
 /** Word: the kind of the record. */
 export const KIND = 0
@@ -72,6 +83,12 @@ export const OFFSET = 4
 export const LENGTH = 5
 /** Word of a connection's event: lower half of the count of bytes the kernel has taken. */
 export const SENT = 6
+/** Word of data: bytes in front of the segment that are its receiver's too, to be written. */
+export const FRONT = 7
+/** Word of a command: lower half of a position in the stream that is received. */
+export const POSITION = 6
+/** Word of a listener's command: bytes that each connection may receive at first. */
+export const WINDOW = 4
 /** First word of the peer's address. */
 export const REMOTE = 4
 /** First word of our own address. */

@@ -104,7 +104,14 @@ impl Arena {
     /// Nothing if no free range is long enough; then [`on_room`](Self::on_room) follows.
     #[must_use]
     pub fn allocate(&self, bytes: usize) -> Option<Node> {
-        let (header, bytes) = ArenaCore::allocate(self.core(), bytes)?;
+        self.allocate_leaving(bytes, 0)
+    }
+
+    /// As [`allocate`](Self::allocate), but only if about `leaving` bytes remain free and
+    /// [divisible](Self::bytes_divisible), for those who must not be refused.
+    #[must_use]
+    pub fn allocate_leaving(&self, bytes: usize, leaving: usize) -> Option<Node> {
+        let (header, bytes) = ArenaCore::allocate(self.core(), bytes, leaving)?;
         header.open();
         // SAFETY: the node was opened in the line above with one reference, which belongs to
         // nobody else.
@@ -121,7 +128,14 @@ impl Arena {
     /// Nothing if no free range is long enough; then [`on_room`](Self::on_room) follows.
     #[must_use]
     pub fn lease_node(&self, bytes: usize) -> Option<SegmentId> {
-        let (header, len) = ArenaCore::allocate(self.core(), bytes)?;
+        self.lease_node_leaving(bytes, 0)
+    }
+
+    /// As [`lease_node`](Self::lease_node), but only if about `leaving` bytes remain free and
+    /// [divisible](Self::bytes_divisible).
+    #[must_use]
+    pub fn lease_node_leaving(&self, bytes: usize, leaving: usize) -> Option<SegmentId> {
+        let (header, len) = ArenaCore::allocate(self.core(), bytes, leaving)?;
         header.open_leased(len);
         Some(SegmentId {
             node: header.id(),
@@ -142,6 +156,31 @@ impl Arena {
             self.core().count_stale();
         }
         segment
+    }
+
+    /// Turns the one lease that is left on a [leased node](Self::lease_node) into the right to
+    /// write a range of it.
+    ///
+    /// Nothing, and counted as stale, if the id names no node, the range does not lie in the
+    /// node, or anything else refers to it. The id may be any number.
+    ///
+    /// ```
+    /// # use linkbuf::{Arena, Chunk, SegmentId};
+    /// # let arena = Arena::new(8192);
+    /// # arena.grant(Chunk::boxed(8192))?;
+    /// let leased = arena.lease_node(100).expect("a fresh chunk has room");
+    /// arena.release(leased.node, leased.len - 1);
+    /// let mut node = arena.take_room(leased).expect("there is one lease");
+    /// assert_eq!(node.write(b"bytes").as_slice(), b"bytes");
+    /// # Ok::<(), linkbuf::GrantError>(())
+    /// ```
+    #[must_use]
+    pub fn take_room(&self, id: SegmentId) -> Option<Node> {
+        let node = self.try_take_room(id);
+        if node.is_none() {
+            self.core().count_stale();
+        }
+        node
     }
 
     /// Counts `count` more leases on a node that has at least one.
@@ -195,6 +234,13 @@ impl Arena {
         self.core().bytes_free()
     }
 
+    /// As [`bytes_free`](Self::bytes_free), without chunks that are longer than a standard one.
+    /// These are never divided, and of no use for the usual nodes.
+    #[must_use]
+    pub fn bytes_divisible(&self) -> usize {
+        self.core().bytes_divisible()
+    }
+
     /// The length of all chunks.
     #[must_use]
     pub fn bytes_granted(&self) -> usize {
@@ -226,6 +272,19 @@ impl Arena {
         let node = unsafe { NodeRef::from_counted(header) };
         let taken = header.contains(id) && header.count().try_end_lease();
         taken.then(|| Segment::new(node, id.offset, id.len))
+    }
+
+    /// In the same order as `try_take`, for the same reason.
+    fn try_take_room(&self, id: SegmentId) -> Option<Node> {
+        let header = self.core().header(id.node)?;
+        if !header.count().try_add_reference() {
+            return None;
+        }
+        // SAFETY: the reference counted in the lines above belongs to nobody yet, and the node
+        // is live as it had a lease at that moment.
+        let node = unsafe { NodeRef::from_counted(header) };
+        let taken = header.contains(id) && header.count().try_end_only_lease();
+        taken.then(|| Node::taken_over(node, id))
     }
 
     pub(crate) fn core(&self) -> &Arc<ArenaCore> {
@@ -322,6 +381,70 @@ mod tests {
         assert_eq!(second.as_slice(), b"first");
         drop(second);
         assert_eq!(arena.bytes_free(), CHUNK_BYTES);
+    }
+
+    #[test]
+    fn a_chunk_that_is_not_divided_does_not_count_as_divisible() {
+        let arena = Arena::new(4 * CHUNK_BYTES);
+        arena.grant(Chunk::boxed(2 * CHUNK_BYTES)).unwrap();
+        assert_eq!(
+            (arena.bytes_free(), arena.bytes_divisible()),
+            (2 * CHUNK_BYTES, 0)
+        );
+        arena.grant(Chunk::boxed(CHUNK_BYTES)).unwrap();
+        assert!(arena.allocate_leaving(1, CHUNK_BYTES).is_none());
+        let node = arena.allocate(2 * CHUNK_BYTES).unwrap();
+        assert_eq!(
+            (arena.bytes_free(), arena.bytes_divisible()),
+            (CHUNK_BYTES, CHUNK_BYTES)
+        );
+        drop(node);
+        assert_eq!(arena.bytes_divisible(), CHUNK_BYTES);
+    }
+
+    #[test]
+    fn some_memory_can_be_left_for_those_who_must_not_be_refused() {
+        let arena = arena();
+        let leaving = 3 * GRANULE_BYTES;
+        let mut nodes = Vec::new();
+        while let Some(node) = arena.allocate_leaving(GRANULE_BYTES, leaving) {
+            nodes.push(node);
+        }
+        assert_eq!(arena.bytes_free(), leaving);
+        assert!(arena.lease_node_leaving(1, leaving).is_none());
+        nodes.extend(std::iter::from_fn(|| arena.allocate(GRANULE_BYTES)));
+        assert_eq!(arena.bytes_free(), 0);
+    }
+
+    #[test]
+    fn room_of_a_leased_node_is_taken_by_whoever_has_the_only_lease() {
+        let arena = arena();
+        let leased = arena.lease_node(5000).unwrap();
+        assert!(arena.take_room(leased).is_none(), "there are more leases");
+        assert!(arena.release(leased.node, leased.len - 1));
+        let range = |offset, len| SegmentId {
+            offset: leased.offset + offset,
+            len,
+            ..leased
+        };
+        assert!(arena.take_room(range(0, leased.len + 1)).is_none());
+        let segment = arena.take_leased(range(0, 1)).unwrap();
+        let _ = segment.lease();
+        assert!(arena.take_room(leased).is_none(), "there is a segment");
+        drop(segment);
+        let mut node = arena.take_room(range(100, 50)).unwrap();
+        assert_eq!((node.room(), arena.stats().leases), (50, 0));
+        assert!(arena.take_room(leased).is_none(), "it is taken");
+        let written = node.write(&[7; 50]).into_lease();
+        assert_eq!(written, range(100, 50));
+        // What lies before may be used together with what was written, what lies behind may not.
+        assert!(arena.retain(leased.node, 1));
+        assert!(arena.take_leased(range(100, 51)).is_none());
+        assert!(arena.take_leased(range(90, 60)).is_some());
+        drop(node);
+        assert!(arena.release(leased.node, 1));
+        assert_eq!(arena.bytes_free(), CHUNK_BYTES);
+        assert_eq!(arena.stats().stale, 5);
     }
 
     #[test]

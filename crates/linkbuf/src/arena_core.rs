@@ -21,6 +21,7 @@ pub(crate) struct ArenaCore {
     state: Mutex<State>,
     /// Copies of what the state says, for readers without the lock.
     bytes_free: AtomicUsize,
+    bytes_divisible: AtomicUsize,
     is_full: AtomicBool,
     stale: AtomicU64,
 }
@@ -31,6 +32,8 @@ struct State {
     chunk_count: usize,
     bytes_granted: usize,
     bytes_free: usize,
+    /// Of these, those in chunks that can be divided: the others are of no use for usual nodes.
+    bytes_divisible: usize,
     bytes_in_nodes: usize,
     nodes: usize,
     room: Room,
@@ -54,6 +57,7 @@ impl ArenaCore {
             chunks: ChunkTable::new(chunks_max.min(CHUNKS_MAX)),
             state: Mutex::new(State::new()),
             bytes_free: AtomicUsize::new(0),
+            bytes_divisible: AtomicUsize::new(0),
             is_full: AtomicBool::new(bytes_max == 0),
             stale: AtomicU64::new(0),
         }
@@ -74,6 +78,7 @@ impl ArenaCore {
             let mut state = self.lock();
             state.buddy.insert(index, granules);
             state.bytes_free += bytes;
+            state.bytes_divisible += divisible(bytes);
             self.publish_free(&state);
             state.room.end_starvation()
         };
@@ -81,12 +86,17 @@ impl ArenaCore {
         Ok(index)
     }
 
-    /// Takes a free block, or remembers that somebody starves. Answers the header of the node
-    /// that it is for, at rest, and its length.
-    pub(crate) fn allocate(core: &Arc<Self>, bytes: usize) -> Option<(&NodeHeader, u32)> {
+    /// Takes a free block if at least `leaving` bytes remain free, or remembers that somebody
+    /// starves. Answers the header of the node that it is for, at rest, and its length.
+    pub(crate) fn allocate(
+        core: &Arc<Self>,
+        bytes: usize,
+        leaving: usize,
+    ) -> Option<(&NodeHeader, u32)> {
         let block = {
             let mut state = core.lock();
-            let Some(block) = state.buddy.allocate(bytes) else {
+            let is_enough = state.bytes_divisible >= divisible(bytes) + leaving || leaving == 0;
+            let Some(block) = is_enough.then(|| state.buddy.allocate(bytes)).flatten() else {
                 state.room.starve();
                 return None;
             };
@@ -147,6 +157,11 @@ impl ArenaCore {
         self.bytes_free.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn bytes_divisible(&self) -> usize {
+        // Relaxed: as in `bytes_free`.
+        self.bytes_divisible.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn bytes_granted(&self) -> usize {
         self.lock().bytes_granted
     }
@@ -202,6 +217,8 @@ impl ArenaCore {
     fn publish_free(&self, state: &State) {
         // Relaxed: as in `bytes_free`. The lock keeps the stores in order.
         self.bytes_free.store(state.bytes_free, Ordering::Relaxed);
+        self.bytes_divisible
+            .store(state.bytes_divisible, Ordering::Relaxed);
     }
 
     /// A lock that is poisoned means a bug in here, after which handing out memory could give
@@ -211,6 +228,12 @@ impl ArenaCore {
             .lock()
             .expect("nothing panics while it holds the arena's lock")
     }
+}
+
+/// How many bytes of a block are in a chunk that can be divided, which one longer than a standard
+/// chunk is not.
+fn divisible(bytes: usize) -> usize {
+    if bytes > CHUNK_BYTES { 0 } else { bytes }
 }
 
 impl Freed {
@@ -227,6 +250,7 @@ impl State {
             chunk_count: 0,
             bytes_granted: 0,
             bytes_free: 0,
+            bytes_divisible: 0,
             bytes_in_nodes: 0,
             nodes: 0,
             room: Room::default(),
@@ -238,12 +262,14 @@ impl State {
         self.nodes += 1;
         self.bytes_in_nodes += bytes;
         self.bytes_free -= bytes;
+        self.bytes_divisible -= divisible(bytes);
     }
 
     fn discount_node(&mut self, bytes: usize) {
         self.nodes -= 1;
         self.bytes_in_nodes -= bytes;
         self.bytes_free += bytes;
+        self.bytes_divisible += divisible(bytes);
     }
 
     /// A reference for the caller; with the last node the core lets go of its own.

@@ -309,3 +309,25 @@ fn loom_h32_a_leased_node_is_not_begun_again() {
         assert!(released || node.try_rewind());
     });
 }
+
+#[test]
+fn loom_h117_room_is_taken_only_while_nobody_else_refers_to_the_node() {
+    loom::model(|| {
+        let arena = arena();
+        let leased = arena.lease_node(2).unwrap();
+        assert!(arena.release(0, leased.len - 2));
+        let handle = arena.clone();
+        // Another part of the node, which must not be written while it is read.
+        let other = thread::spawn(move || {
+            let segment = handle.take_leased(first_bytes(1)).unwrap();
+            let _ = segment.as_slice();
+        });
+        if let Some(mut node) = arena.take_room(leased) {
+            assert_eq!(node.write(b"b").as_slice(), b"b");
+        }
+        other.join().unwrap();
+        // Who came too early has left the lease where it was.
+        let stats = arena.stats();
+        assert_eq!(stats.nodes, usize::from(stats.leases > 0));
+    });
+}

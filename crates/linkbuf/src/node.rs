@@ -1,5 +1,5 @@
 use crate::node_ref::NodeRef;
-use crate::segment::Segment;
+use crate::segment::{Segment, SegmentId};
 use std::fmt;
 
 /// The only writer of a fresh range of memory.
@@ -42,13 +42,25 @@ impl Node {
         }
     }
 
+    /// Takes a range of a node that the other side was given to write, with a reference that is
+    /// the only one. What lies before the range counts as written, what lies behind it is lost.
+    pub(crate) fn taken_over(reference: NodeRef, range: SegmentId) -> Self {
+        reference.take_over(range.offset);
+        Self {
+            reference,
+            written: range.offset,
+            end: range.offset + range.len,
+        }
+    }
+
     /// The bytes that are not committed yet. What they hold is not specified.
     #[inline]
     pub fn spare(&mut self) -> &mut [u8] {
         let (offset, len) = (self.written, self.end - self.written);
         // SAFETY: `self.written` is what the header says, as each method that changes one changes
         // both, so the range lies between the node's `written` and its end. A `Node` is made once
-        // a life and cannot be cloned, so it is the only writer.
+        // a life, or while nobody else refers to the node, and cannot be cloned, so it is the
+        // only writer.
         unsafe { self.reference.bytes_mut(offset, len) }
     }
 

@@ -146,6 +146,20 @@ impl NodeCount {
         ended.is_ok()
     }
 
+    /// Ends the lease of a node that has no other, by a caller whose reference is the only one
+    /// beside it. Whether so; then the caller is alone, and nobody can make another reference.
+    #[must_use]
+    pub(crate) fn try_end_only_lease(&self) -> bool {
+        // Acquire: as in `is_one_reference`. Relaxed on failure: nothing is looked at then.
+        let alone = self.word.compare_exchange(
+            LEASE + REFERENCE,
+            REFERENCE,
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        );
+        alone.is_ok()
+    }
+
     /// Counts more leases if there is one already and the count can hold them.
     #[must_use]
     pub(crate) fn try_retain(&self, lease_count: u32) -> bool {

@@ -10,7 +10,7 @@ use std::ptr::{self, NonNull};
 pub(crate) struct NodeHeader {
     count: NodeCount,
     /// Where the part of the node that is written ends, counted from the start of the chunk.
-    /// Grows, and returns to the start only when nobody but the writer refers to the node.
+    /// Grows, and goes back only when nobody but the writer refers to the node.
     /// Readers must stay below it, the writer at or above it.
     written: AtomicU32,
     id: u32,
@@ -76,6 +76,11 @@ impl NodeHeader {
     pub(crate) fn open_leased(&self, bytes: u32) {
         self.begin(self.start() + bytes);
         self.count.open_leased(bytes);
+    }
+
+    /// Begins to be written from there on, by somebody whose reference is the only one.
+    pub(crate) fn take_over(&self, written: u32) {
+        self.begin(written);
     }
 
     fn begin(&self, written: u32) {

@@ -46,6 +46,8 @@ pub struct BindingDialOptions {
     pub local_host: Option<String>,
     pub local_port: u16,
     pub no_delay: bool,
+    /// Bytes that the connection may receive at first.
+    pub window: u32,
 }
 
 /// What has become of listening or dialing. Without an error `errno` is 0.
@@ -88,6 +90,7 @@ impl TryFrom<BindingDialOptions> for DialOptions {
             endpoint: endpoint(options.host.as_deref(), options.port, options.path)?,
             local: local.transpose()?,
             no_delay: options.no_delay,
+            window: options.window,
         })
     }
 }

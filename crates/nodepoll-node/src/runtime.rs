@@ -7,6 +7,7 @@ use linkbuf::Arena;
 use napi::bindgen_prelude::{Function, Unknown, retain_current_module_for_unload_safety};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
+use nodepoll::limits::OUTPUT_RESERVE_BYTES;
 use nodepoll::record::LAYOUT;
 use nodepoll::{Host, Hosting, Runtime, SeamMemory};
 
@@ -157,11 +158,16 @@ impl BindingRuntime {
     }
 
     /// Leases a node to be written to, with one lease a byte: node, offset and length, or `null`
-    /// if the arena has no memory.
+    /// if the arena has no memory. For input some of it is left to output.
     #[napi(catch_unwind)]
-    pub fn lease_node(&self, bytes: u32) -> Result<Option<Vec<u32>>> {
+    pub fn lease_node(&self, bytes: u32, is_for_input: bool) -> Result<Option<Vec<u32>>> {
+        let leaving = if is_for_input {
+            OUTPUT_RESERVE_BYTES
+        } else {
+            0
+        };
         self.core.with(|runtime| {
-            let leased = runtime.arena().lease_node(bytes as usize);
+            let leased = runtime.arena().lease_node_leaving(bytes as usize, leaving);
             Ok(leased.map(|id| vec![id.node, id.offset, id.len]))
         })
     }

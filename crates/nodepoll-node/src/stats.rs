@@ -29,6 +29,9 @@ pub struct BindingStats {
     pub stale_events: f64,
     pub pauses_for_events: f64,
     pub pauses_for_memory: f64,
+    pub pauses_for_input: f64,
+    pub pauses_by_host: f64,
+    pub bytes_copied: f64,
 }
 
 impl BindingStats {
@@ -62,6 +65,9 @@ impl BindingStats {
             stale_events: counters.stale_events as f64,
             pauses_for_events: counters.pauses_for_events as f64,
             pauses_for_memory: counters.pauses_for_memory as f64,
+            pauses_for_input: counters.pauses_for_input as f64,
+            pauses_by_host: counters.pauses_by_host as f64,
+            bytes_copied: counters.bytes_copied as f64,
         }
     }
 }

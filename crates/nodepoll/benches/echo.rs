@@ -72,7 +72,13 @@ fn listen(host: &mut RustHost) -> SocketAddr {
         no_delay: true,
     };
     let (lane, address) = host.listen(&options).expect("a free port");
-    host.send(lane, &Command::Accept { listener: 1 });
+    host.send(
+        lane,
+        &Command::Accept {
+            listener: 1,
+            window: u32::MAX,
+        },
+    );
     match address {
         Address::Inet(address) => address,
         Address::Unix => unreachable!("it listens on a port"),
@@ -126,7 +132,12 @@ fn records(criterion: &mut Criterion) {
         len: 1024,
     };
     let sent = 1 << 20;
-    let data = Event::Data { id, segment, sent };
+    let data = Event::Data {
+        id,
+        segment,
+        front: 0,
+        sent,
+    };
     criterion.bench_function("event/encode and decode", |bencher| {
         bencher.iter(|| Event::decode(black_box(black_box(&data).encode())));
     });

@@ -19,7 +19,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         ipv6_only: false,
         no_delay: true,
     })?;
-    host.send(lane, &Command::Accept { listener: 0 });
+    host.send(
+        lane,
+        &Command::Accept {
+            listener: 0,
+            window: u32::MAX,
+        },
+    );
     println!("listening on {bound:?}");
     loop {
         // What arrived goes back as it is: the lease on it moves from the event to the command.

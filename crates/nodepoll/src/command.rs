@@ -2,8 +2,9 @@ use linkbuf::SegmentId;
 
 use crate::record::{
     COMMAND_ACCEPT, COMMAND_ACKNOWLEDGE, COMMAND_CANCEL_DIAL, COMMAND_CLOSE,
-    COMMAND_CLOSE_LISTENER, COMMAND_DESTROY, COMMAND_FAULT, COMMAND_PROBE, COMMAND_RESET,
-    COMMAND_WRITE, ConnectionId, DIAL, Fields, KIND, LISTENER, Record,
+    COMMAND_CLOSE_LISTENER, COMMAND_DESTROY, COMMAND_FAULT, COMMAND_FILL, COMMAND_PAUSE,
+    COMMAND_PROBE, COMMAND_RESET, COMMAND_RESUME, COMMAND_WINDOW, COMMAND_WRITE, ConnectionId,
+    DIAL, Fields, KIND, LISTENER, POSITION, Record, WINDOW,
 };
 
 /// What a host tells a driver.
@@ -27,7 +28,7 @@ pub enum Command {
     /// [`COMMAND_ACKNOWLEDGE`](crate::record::COMMAND_ACKNOWLEDGE)
     Acknowledge { id: ConnectionId },
     /// [`COMMAND_ACCEPT`](crate::record::COMMAND_ACCEPT)
-    Accept { listener: u32 },
+    Accept { listener: u32, window: u32 },
     /// [`COMMAND_CLOSE_LISTENER`](crate::record::COMMAND_CLOSE_LISTENER)
     CloseListener { listener: u32 },
     /// [`COMMAND_CANCEL_DIAL`](crate::record::COMMAND_CANCEL_DIAL)
@@ -36,6 +37,18 @@ pub enum Command {
     Fault,
     /// [`COMMAND_PROBE`](crate::record::COMMAND_PROBE)
     Probe { id: ConnectionId },
+    /// [`COMMAND_WINDOW`](crate::record::COMMAND_WINDOW)
+    Window { id: ConnectionId, position: u32 },
+    /// [`COMMAND_PAUSE`](crate::record::COMMAND_PAUSE)
+    Pause { id: ConnectionId },
+    /// [`COMMAND_RESUME`](crate::record::COMMAND_RESUME)
+    Resume { id: ConnectionId },
+    /// [`COMMAND_FILL`](crate::record::COMMAND_FILL)
+    Fill {
+        id: ConnectionId,
+        room: SegmentId,
+        position: u32,
+    },
 }
 
 impl Command {
@@ -50,15 +63,24 @@ impl Command {
             Self::Destroy { id } => Fields::new(COMMAND_DESTROY).with_id(id),
             Self::Reset { id } => Fields::new(COMMAND_RESET).with_id(id),
             Self::Acknowledge { id } => Fields::new(COMMAND_ACKNOWLEDGE).with_id(id),
-            Self::Accept { listener } => {
-                Fields::new(COMMAND_ACCEPT).with_unsigned(LISTENER, listener)
-            }
+            Self::Accept { listener, window } => Fields::new(COMMAND_ACCEPT)
+                .with_unsigned(LISTENER, listener)
+                .with_unsigned(WINDOW, window),
             Self::CloseListener { listener } => {
                 Fields::new(COMMAND_CLOSE_LISTENER).with_unsigned(LISTENER, listener)
             }
             Self::CancelDial { dial } => Fields::new(COMMAND_CANCEL_DIAL).with_unsigned(DIAL, dial),
             Self::Fault => Fields::new(COMMAND_FAULT),
             Self::Probe { id } => Fields::new(COMMAND_PROBE).with_id(id),
+            Self::Window { id, position } => Fields::new(COMMAND_WINDOW)
+                .with_id(id)
+                .with_position(position),
+            Self::Pause { id } => Fields::new(COMMAND_PAUSE).with_id(id),
+            Self::Resume { id } => Fields::new(COMMAND_RESUME).with_id(id),
+            Self::Fill { id, room, position } => Fields::new(COMMAND_FILL)
+                .with_id(id)
+                .with_segment(room)
+                .with_position(position),
         };
         fields.into_record()
     }
@@ -79,6 +101,7 @@ impl Command {
             COMMAND_ACKNOWLEDGE => Self::Acknowledge { id },
             COMMAND_ACCEPT => Self::Accept {
                 listener: fields.unsigned(LISTENER),
+                window: fields.unsigned(WINDOW),
             },
             COMMAND_CLOSE_LISTENER => Self::CloseListener {
                 listener: fields.unsigned(LISTENER),
@@ -88,6 +111,17 @@ impl Command {
             },
             COMMAND_FAULT => Self::Fault,
             COMMAND_PROBE => Self::Probe { id },
+            COMMAND_WINDOW => Self::Window {
+                id,
+                position: fields.unsigned(POSITION),
+            },
+            COMMAND_PAUSE => Self::Pause { id },
+            COMMAND_RESUME => Self::Resume { id },
+            COMMAND_FILL => Self::Fill {
+                id,
+                room: fields.segment(),
+                position: fields.unsigned(POSITION),
+            },
             _ => return None,
         })
     }
@@ -116,13 +150,24 @@ mod tests {
                 Command::Write { id, segment },
                 Command::Reset { id },
                 Command::Acknowledge { id },
-                Command::Accept { listener: n },
+                Command::Accept {
+                    listener: n,
+                    window: n,
+                },
                 Command::Close { id },
                 Command::Destroy { id },
                 Command::CloseListener { listener: n },
                 Command::CancelDial { dial: n },
                 Command::Fault,
                 Command::Probe { id },
+                Command::Window { id, position: n },
+                Command::Pause { id },
+                Command::Resume { id },
+                Command::Fill {
+                    id,
+                    room: segment,
+                    position: n,
+                },
             ] {
                 assert_eq!(Command::decode(command.encode()), Some(command));
             }

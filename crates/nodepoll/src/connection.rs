@@ -5,6 +5,7 @@ use linkbuf::LinkBuffer;
 use crate::connection_state::ConnectionState;
 use crate::error::errno_of;
 use crate::event::{EndReason, Event};
+use crate::intake::Intake;
 use crate::io::Io;
 use crate::key::Key;
 use crate::limits::{CLOSE_SEND_TIME, LINGER_TIME};
@@ -21,6 +22,8 @@ pub(crate) struct Connection {
     pub(crate) sent: u64,
     /// The host wants to be told of sent bytes: how many it knows of, and up to which count.
     pub(crate) acknowledge: Option<(u64, u64)>,
+    /// How much may be received, and into what.
+    pub(crate) intake: Intake,
     /// Input thrown away since the close began.
     pub(crate) discarded: usize,
     /// When a graceful close gives up. The entry among the timers is only a hint to look here.
@@ -61,7 +64,7 @@ struct Owed {
 }
 
 impl Connection {
-    pub(crate) fn new(key: Key, socket: Socket) -> Self {
+    pub(crate) fn new(key: Key, socket: Socket, window: u32) -> Self {
         Self {
             key,
             socket,
@@ -69,6 +72,7 @@ impl Connection {
             output: LinkBuffer::new(),
             sent: 0,
             acknowledge: None,
+            intake: Intake::new(window),
             discarded: 0,
             deadline: None,
             failure: None,
@@ -94,6 +98,7 @@ impl Connection {
         // From here on input is discarded, also what waits for room or memory: discarding needs
         // neither.
         self.listed.queued = false;
+        self.intake.close();
         io.queue(self);
         self.finish_output(io);
     }
@@ -148,6 +153,7 @@ impl Connection {
         }
         self.failure = Some(failure);
         self.ending = true;
+        self.intake.broken = true;
         io.queue(self);
     }
 
@@ -189,6 +195,7 @@ impl Connection {
         self.reason = reason;
         self.deadline = None;
         self.output.clear();
+        self.intake.close();
         io.dead.push(self.key);
     }
 

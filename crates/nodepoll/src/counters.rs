@@ -71,4 +71,10 @@ counters! {
     pauses_for_events,
     /// Times that a socket waited for memory.
     pauses_for_memory,
+    /// Times that a socket waited for the host to consume what it had received.
+    pauses_for_input,
+    /// Times that a socket waited because the host wanted it to.
+    pauses_by_host,
+    /// Bytes copied so that they would not hold a node.
+    bytes_copied,
 }

@@ -14,6 +14,8 @@ use crate::sys::socket::Socket;
 pub(crate) struct Dialing {
     pub(crate) number: u32,
     pub(crate) socket: Socket,
+    /// Bytes that the connection may receive at first.
+    window: u32,
     /// Why it has failed, until the host has been told.
     pub(crate) failure: Option<i32>,
 }
@@ -39,6 +41,7 @@ impl Dialing {
         Ok(Self {
             number: options.dial,
             socket,
+            window: options.window,
             failure: None,
         })
     }
@@ -119,7 +122,7 @@ impl Driver {
             return;
         };
         // Same row, same generation, same token: the registration goes on to serve.
-        let mut connection = Connection::new(key, dialing.socket);
+        let mut connection = Connection::new(key, dialing.socket, dialing.window);
         // The edge that told of the connect may have told of data as well.
         self.io.queue(&mut connection);
         *entry = Entry::Connection(connection);

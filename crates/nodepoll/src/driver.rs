@@ -157,7 +157,12 @@ impl Driver {
             }
         }
         if io.seam.take_memory_came() {
-            io.ready.extend(io.starved.drain(..));
+            let starved = std::mem::take(&mut io.starved);
+            for key in starved.into_iter().chain(std::mem::take(&mut io.sated)) {
+                if let Some(Entry::Connection(connection)) = self.entries.get_mut(key) {
+                    io.feed(connection);
+                }
+            }
         }
     }
 
@@ -202,7 +207,8 @@ impl Driver {
         };
         let mut batch = Vec::new();
         let outcome = listener.accept(&mut self.io, &mut batch);
-        let (number, closing) = (listener.number, listener.is_closing());
+        let (number, window) = (listener.number, listener.window);
+        let closing = listener.is_closing();
         match outcome {
             Accepting::Empty if !closing => {}
             Accepting::Exhausted if !closing => listener.retry_later(&mut self.io, key),
@@ -218,6 +224,7 @@ impl Driver {
             let parcel = Parcel::Accepted {
                 socket,
                 listener: number,
+                window,
                 remote,
                 local,
             };
@@ -297,10 +304,11 @@ impl Driver {
             Parcel::Accepted {
                 socket,
                 listener,
+                window,
                 remote,
                 local,
             } => {
-                if let Ok(id) = self.add_connection(socket) {
+                if let Ok(id) = self.add_connection(socket, window) {
                     self.io.post(&Event::Accepted {
                         id,
                         listener,
@@ -325,11 +333,11 @@ impl Driver {
         self.listeners.insert(number, key);
     }
 
-    fn add_connection(&mut self, socket: Socket) -> std::io::Result<ConnectionId> {
+    fn add_connection(&mut self, socket: Socket, window: u32) -> std::io::Result<ConnectionId> {
         let io = &mut self.io;
         let mut registered = Ok(());
         let key = self.entries.insert_with_key(|key| {
-            let mut connection = Connection::new(key, socket);
+            let mut connection = Connection::new(key, socket, window);
             registered = connection.socket.register(&io.registry, key.token());
             Entry::Connection(connection)
         });
@@ -360,7 +368,20 @@ impl Driver {
             }
             Command::Reset { id } => self.on_connection(id, Connection::reset),
             Command::Probe { id } => self.on_connection(id, Connection::probe),
-            Command::Accept { listener } => self.on_listener(listener, Listener::begin),
+            Command::Window { id, position } => {
+                self.on_connection(id, |connection, io| connection.widen(position, io));
+            }
+            Command::Pause { id } => self.on_connection(id, Connection::pause),
+            Command::Resume { id } => self.on_connection(id, Connection::resume),
+            Command::Fill { id, room, position } => {
+                // As with a write: the lease is ours.
+                if let Some(room) = io.memory.arena().take_room(room) {
+                    self.on_connection(id, |connection, io| connection.fill(room, position, io));
+                }
+            }
+            Command::Accept { listener, window } => {
+                self.on_listener(listener, |listener| listener.begin(window));
+            }
             Command::CloseListener { listener } => self.on_listener(listener, Listener::close),
             Command::CancelDial { dial } => match self.dials.get(&dial).copied() {
                 Some(key) => self.fail_dial(key, canceled()),
@@ -454,13 +475,15 @@ impl Driver {
 fn on_connection_event(connection: &mut Connection, event: &KernelEvent, io: &mut Io) {
     let ending = event.is_read_closed() || event.is_write_closed() || event.is_error();
     connection.ending |= ending || event.is_priority();
+    connection.intake.broken |= event.is_error();
     if event.is_readable() || ending {
         connection.receive(io);
     }
     if event.is_writable() {
         connection.send(io);
     }
-    if event.is_error() && !connection.state.delivers_input() {
+    // What has arrived cannot be told without memory, but that the connection is no more can.
+    if event.is_error() && (connection.intake.starves() || !connection.state.delivers_input()) {
         connection.end_on_error(io);
     }
 }

@@ -4,8 +4,9 @@ use crate::address::Address;
 use crate::record::{
     ACCEPTED, ConnectionId, DIAL, ERRNO, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_CONNECTED, EVENT_DATA,
     EVENT_DIAL_FAILED, EVENT_DRAINED, EVENT_END, EVENT_FAILED, EVENT_LISTENER_CLOSED,
-    EVENT_LISTENER_ERROR, EVENT_NEED_MEMORY, EVENT_QUIET, Fields, KIND, LISTENER, LOCAL, REASON,
-    REASON_ERROR, REASON_LOCAL, REASON_PEER, REASON_TIMEOUT, REMOTE, Record, SYSCALL, SYSCALL_NONE,
+    EVENT_LISTENER_ERROR, EVENT_NEED_MEMORY, EVENT_QUIET, FRONT, Fields, KIND, LISTENER, LOCAL,
+    REASON, REASON_ERROR, REASON_LOCAL, REASON_PEER, REASON_TIMEOUT, REMOTE, Record, SYSCALL,
+    SYSCALL_NONE,
 };
 
 /// Why a connection ended.
@@ -53,6 +54,7 @@ pub enum Event {
     Data {
         id: ConnectionId,
         segment: SegmentId,
+        front: u32,
         sent: u64,
     },
     /// [`EVENT_END`](crate::record::EVENT_END)
@@ -104,9 +106,15 @@ impl Event {
             Self::DialFailed { dial, errno } => Fields::new(EVENT_DIAL_FAILED)
                 .with_unsigned(DIAL, dial)
                 .with(ERRNO, errno),
-            Self::Data { id, segment, sent } => Fields::new(EVENT_DATA)
+            Self::Data {
+                id,
+                segment,
+                front,
+                sent,
+            } => Fields::new(EVENT_DATA)
                 .with_id(id)
                 .with_segment(segment)
+                .with_unsigned(FRONT, front)
                 .with_sent(sent),
             Self::End { id, sent } => Fields::new(EVENT_END).with_id(id).with_sent(sent),
             Self::Drained { id, sent } => Fields::new(EVENT_DRAINED).with_id(id).with_sent(sent),
@@ -157,6 +165,7 @@ impl Event {
             EVENT_DATA => Self::Data {
                 id,
                 segment: fields.segment(),
+                front: fields.unsigned(FRONT),
                 sent: fields.sent(),
             },
             EVENT_END => Self::End {
@@ -248,7 +257,12 @@ mod tests {
                 local: address,
             },
             Event::DialFailed { dial: n, errno },
-            Event::Data { id, segment, sent },
+            Event::Data {
+                id,
+                segment,
+                front: n,
+                sent,
+            },
             Event::End { id, sent },
             Event::Drained { id, sent },
             Event::Closed {

@@ -9,6 +9,7 @@ use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::event_sink::EventSink;
+use crate::intake::Waiting;
 use crate::key::Key;
 use crate::listener::Listener;
 use crate::read::ReadMemory;
@@ -38,6 +39,8 @@ pub(crate) struct Io {
     pub(crate) stalled: Vec<Key>,
     /// Sockets to be read once the arena has memory.
     pub(crate) starved: Vec<Key>,
+    /// Likewise, after those: it has had some of what there was.
+    pub(crate) sated: Vec<Key>,
 }
 
 impl Io {
@@ -57,6 +60,7 @@ impl Io {
             ready: VecDeque::new(),
             stalled: Vec::new(),
             starved: Vec::new(),
+            sated: Vec::new(),
         }
     }
 
@@ -86,12 +90,28 @@ impl Io {
         }
     }
 
-    /// Reads from the connection again when the arena has memory.
-    pub(crate) fn starve(&mut self, connection: &mut Connection) {
+    /// Reads from the connection again when there is memory. One that has just had some comes
+    /// after those who have had none.
+    pub(crate) fn starve(&mut self, connection: &mut Connection, has_read: bool) {
         if !connection.listed.queued {
             connection.listed.queued = true;
+            connection.intake.waiting = Waiting::Memory;
             self.counters.pauses_for_memory += 1;
-            self.starved.push(connection.key);
+            self.memory.is_short |= self.starved.is_empty() && self.sated.is_empty();
+            let waiting = if has_read {
+                &mut self.sated
+            } else {
+                &mut self.starved
+            };
+            waiting.push(connection.key);
+        }
+    }
+
+    /// Reads from a connection that waited for memory in the next turn.
+    pub(crate) fn feed(&mut self, connection: &mut Connection) {
+        if connection.intake.starves() {
+            connection.intake.waiting = Waiting::Nothing;
+            self.ready.push_back(connection.key);
         }
     }
 

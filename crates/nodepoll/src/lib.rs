@@ -24,6 +24,7 @@ mod event;
 mod event_sink;
 mod handover;
 mod inline_driver;
+mod intake;
 mod io;
 mod key;
 mod lane;

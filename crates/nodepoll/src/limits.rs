@@ -55,6 +55,9 @@ pub const READ_NODE_BYTES: usize = 64 << 10;
 /// A read node with less room than this is replaced before the next read.
 pub const READ_ROOM_MIN: usize = 4 << 10;
 
+/// Memory that input leaves to output: replies are what gives memory back.
+pub const OUTPUT_RESERVE_BYTES: usize = 256 << 10;
+
 /// Slices in one vectored send. Above 1,024 the system call fails with `EINVAL`.
 pub const SEND_SLICES: usize = 64;
 

@@ -15,6 +15,8 @@ pub(crate) struct Listener {
     pub(crate) number: u32,
     socket: ListeningSocket,
     no_delay: bool,
+    /// Bytes that each connection may receive at first.
+    pub(crate) window: u32,
     /// Connections accepted so far. The host has been told of all of them before it believes that
     /// the listener is closed.
     accepted: u32,
@@ -73,6 +75,7 @@ impl Listener {
             number: listener,
             socket: socket.map_err(|(error, syscall)| SystemError::new(&error, syscall))?,
             no_delay,
+            window: 0,
             accepted: 0,
             exhausted: false,
             owed_error: None,
@@ -82,9 +85,10 @@ impl Listener {
         })
     }
 
-    /// Begins to accept.
-    pub(crate) fn begin(&mut self) {
+    /// Begins to accept connections that may receive `window` bytes at first.
+    pub(crate) fn begin(&mut self, window: u32) {
         if self.phase == Phase::Waiting {
+            self.window = window;
             self.phase = Phase::Accepting;
         }
     }

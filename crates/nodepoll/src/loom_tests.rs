@@ -275,7 +275,7 @@ fn loom_h60_a_command_is_taken_or_the_poller_is_woken() {
 }
 
 #[test]
-fn loom_h60_commands_are_taken_in_order_whoever_takes_them() {
+fn loom_h60_h79_commands_are_taken_in_order_whoever_takes_them() {
     bounded(|| {
         let commands = Commands::new();
         let shared = Arc::clone(&commands);
@@ -459,6 +459,7 @@ fn loom_h60_a_parcel_is_taken_or_the_poller_is_woken() {
             shared.deliver(Parcel::Accepted {
                 socket: Socket::Unix(socket),
                 listener: 1,
+                window: 0,
                 remote: Address::Unix,
                 local: Address::Unix,
             });

@@ -16,6 +16,7 @@ pub(crate) enum Parcel {
     Accepted {
         socket: Socket,
         listener: u32,
+        window: u32,
         remote: Address,
         local: Address,
     },

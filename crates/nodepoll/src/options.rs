@@ -70,4 +70,6 @@ pub struct DialOptions {
     pub local: Option<SocketAddr>,
     /// Whether the connection sends small segments at once.
     pub no_delay: bool,
+    /// Bytes that the connection may receive at first.
+    pub window: u32,
 }

@@ -7,8 +7,8 @@ use crate::error::errno_of;
 use crate::event::{EndReason, Event};
 use crate::io::Io;
 use crate::limits::{
-    DISCARD_BYTES, EVENTS_RESERVED, LINGER_BYTES, MEMORY_LOW_BYTES, READ_BYTES_PER_TURN,
-    READ_NODE_BYTES, READ_ROOM_MIN,
+    DISCARD_BYTES, EVENTS_RESERVED, LINGER_BYTES, MEMORY_LOW_BYTES, OUTPUT_RESERVE_BYTES,
+    READ_BYTES_PER_TURN, READ_NODE_BYTES, READ_ROOM_MIN,
 };
 use crate::record::SYSCALL_READ;
 use crate::sys::SHORT_READ_EMPTIES;
@@ -20,6 +20,8 @@ pub(crate) struct ReadMemory {
     node: Option<Node>,
     /// What the arena had been granted when the host was last asked for more.
     asked_at: Option<usize>,
+    /// Sockets have begun to wait for memory, and the host has not been told.
+    pub(crate) is_short: bool,
 }
 
 impl ReadMemory {
@@ -28,6 +30,7 @@ impl ReadMemory {
             arena,
             node: None,
             asked_at: None,
+            is_short: false,
         }
     }
 
@@ -43,14 +46,20 @@ impl ReadMemory {
             .is_none_or(|node| node.room() < READ_ROOM_MIN)
         {
             self.node = None;
-            self.node = self.arena.allocate(READ_NODE_BYTES);
+            self.node = self
+                .arena
+                .allocate_leaving(READ_NODE_BYTES, OUTPUT_RESERVE_BYTES);
         }
         self.node.as_mut()
     }
 
-    /// Whether the host should be asked for a chunk: once for each chunk.
+    /// Whether the host should be asked for a chunk: once for each chunk, and whenever sockets
+    /// begin to wait.
     fn wants_chunk(&mut self) -> bool {
-        if self.arena.bytes_free() >= MEMORY_LOW_BYTES || self.arena.is_full() {
+        if std::mem::take(&mut self.is_short) {
+            return true;
+        }
+        if self.arena.bytes_divisible() >= MEMORY_LOW_BYTES || self.arena.is_full() {
             return false;
         }
         let granted = self.arena.bytes_granted();
@@ -69,21 +78,28 @@ impl Connection {
             if budget == 0 {
                 return io.queue(self);
             }
-            let Some(node) = io.memory.node() else {
-                return io.starve(self);
+            let allowed = self.intake.allowed();
+            if allowed == 0 {
+                return self.hold(io);
+            }
+            let room = self.intake.room.as_mut();
+            let Some(node) = room.or_else(|| io.memory.node()) else {
+                return io.starve(self, budget < READ_BYTES_PER_TURN);
             };
             let space = node.spare();
-            let asked = space.len();
+            let asked = space.len().min(allowed);
             io.counters.reads += 1;
-            match self.socket.receive(space) {
+            match self.socket.receive(&mut space[..asked]) {
                 Ok(0) => return self.peer_ended(io),
                 Ok(count) => {
                     let segment = node.commit(count).into_lease();
+                    let front = self.intake.count(count);
                     io.counters.bytes_read += count as u64;
                     let id = self.key.id();
                     io.post(&Event::Data {
                         id,
                         segment,
+                        front,
                         sent: self.sent,
                     });
                     if count < asked && SHORT_READ_EMPTIES && !self.ending && !self.probed {

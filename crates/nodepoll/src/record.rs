@@ -68,6 +68,16 @@ layout! {
     /// Command: read the socket, and tell when nothing is found.
     COMMAND_PROBE = 10;
 
+    /// Command: receive no further than to a position of the stream, which is beyond earlier ones.
+    COMMAND_WINDOW = 11;
+    /// Command: do not read the socket.
+    COMMAND_PAUSE = 12;
+    /// Command: read the socket again.
+    COMMAND_RESUME = 13;
+    /// Command: receive into this room, which begins at a position of the stream. The one lease
+    /// on its node goes with it.
+    COMMAND_FILL = 14;
+
     /// Word: the kind of the record.
     KIND = 0;
     /// Word: the connection's row.
@@ -86,6 +96,12 @@ layout! {
     LENGTH = 5;
     /// Word of a connection's event: lower half of the count of bytes the kernel has taken.
     SENT = 6;
+    /// Word of data: bytes in front of the segment that are its receiver's too, to be written.
+    FRONT = 7;
+    /// Word of a command: lower half of a position in the stream that is received.
+    POSITION = 6;
+    /// Word of a listener's command: bytes that each connection may receive at first.
+    WINDOW = 4;
     /// First word of the peer's address.
     REMOTE = 4;
     /// First word of our own address.
@@ -178,6 +194,10 @@ impl Fields {
         // The lower half is what the host needs: it adds differences.
         let low = sent & u64::from(u32::MAX);
         self.with_unsigned(SENT, u32::try_from(low).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn with_position(self, position: u32) -> Self {
+        self.with_unsigned(POSITION, position)
     }
 
     pub(crate) fn with_segment(self, segment: SegmentId) -> Self {

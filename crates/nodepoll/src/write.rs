@@ -45,7 +45,10 @@ impl Connection {
                     io.counters.bytes_written += count as u64;
                 }
                 Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => break,
+                    ErrorKind::WouldBlock => {
+                        io.counters.bytes_copied += self.output.compact() as u64;
+                        break;
+                    }
                     ErrorKind::Interrupted => {}
                     _ => {
                         let errno = errno_of(&error);

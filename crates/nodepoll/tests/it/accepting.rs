@@ -17,7 +17,7 @@ fn nothing_is_accepted_before_the_host_says_so() {
     client.write_all(b"early").unwrap();
     bed.settle();
     assert_eq!((bed.log.names.len(), bed.counters().accepts), (0, 0));
-    bed.command(lane, &Command::Accept { listener });
+    bed.accept(lane, listener);
     let name = bed.accepted(client.local_addr().unwrap());
     bed.until("what came early comes", |log| log.input(name) == b"early");
     assert_eq!(bed.log.seen(name).number, listener);
@@ -31,7 +31,7 @@ fn h77_a_listener_that_closes_takes_those_who_wait_first() {
         bed.log.on_data = OnData::Echo;
         let (lane, listener, address) = bed.listen_only();
         let mut clients: Vec<_> = (0..count).map(|_| connect(address)).collect();
-        bed.command(lane, &Command::Accept { listener });
+        bed.accept(lane, listener);
         bed.command(lane, &Command::CloseListener { listener });
         let accepted = u32::try_from(count).unwrap();
         bed.until("all are accepted and the listener is closed", |log| {
@@ -97,7 +97,7 @@ fn h98_connections_that_die_in_the_queue_do_not_stop_the_listener() {
     for _ in 0..100 {
         crate::support::reset(connect(address));
     }
-    bed.command(lane, &Command::Accept { listener });
+    bed.accept(lane, listener);
     let (_client, name) = bed.connect(address);
     assert!(bed.log.listener_errors.is_empty());
     assert_eq!(bed.log.closed(name), None);
@@ -133,7 +133,7 @@ fn h99_the_file_of_a_unix_socket_goes_with_its_listener_but_not_a_successors() {
     bed.until("the first is closed", |log| {
         log.listeners_closed.contains_key(&first)
     });
-    bed.command(second_lane, &Command::Accept { listener: second });
+    bed.accept(second_lane, second);
     let _client = connect_path(&path);
     let name = bed.next_accepted();
     assert_eq!(bed.log.seen(name).number, second);
@@ -169,7 +169,7 @@ fn a_wildcard_listener_says_which_address_was_dialed() {
     let Address::Inet(bound) = address else {
         panic!("{address:?}");
     };
-    bed.command(lane, &Command::Accept { listener: 52 });
+    bed.accept(lane, 52);
     let client = connect(([127, 0, 0, 1], bound.port()).into());
     let mut local = None;
     while local.is_none() {

@@ -120,7 +120,7 @@ fn a_close_of_a_unix_socket_delivers_all() {
     let path = scratch.file("socket");
     let mut bed = Bed::new();
     let (lane, listener) = bed.listen_path(&path);
-    bed.command(lane, &Command::Accept { listener });
+    bed.accept(lane, listener);
     let client = connect_path(&path);
     let name = bed.next_accepted();
     let reply = pattern(6, 4 << 20);

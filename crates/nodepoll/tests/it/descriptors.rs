@@ -123,7 +123,7 @@ fn h22_a_listener_closes_while_it_waits_to_try_again() {
         limit_descriptors(DESCRIPTORS_MAX);
         let mut bed = Bed::new();
         let (lane, listener, address) = bed.listen_only();
-        bed.command(lane, &Command::Accept { listener });
+        bed.accept(lane, listener);
         bed.settle();
         let clients = sockets(3);
         let files = exhaust();

@@ -17,7 +17,7 @@ const SIZES: [usize; 8] = [1, 100, 4095, 4096, 4097, 20_000, 32_768, 65_536];
 fn accepted_after<T>(bed: &mut Bed, first: impl FnOnce(TcpStream) -> T) -> (T, Name) {
     let (lane, listener, address) = bed.listen_only();
     let done = first(connect(address));
-    bed.command(lane, &Command::Accept { listener });
+    bed.accept(lane, listener);
     (done, bed.next_accepted())
 }
 
@@ -51,7 +51,7 @@ fn h113_data_and_fin_of_a_unix_socket_in_one_event_are_data_then_end() {
         let mut client: UnixStream = connect_path(&path);
         client.write_all(&sent).unwrap();
         drop(client);
-        bed.command(lane, &Command::Accept { listener });
+        bed.accept(lane, listener);
         let name = bed.next_accepted();
         bed.until("the end has come", |log| log.has_ended(name));
         assert!(bed.log.input(name) == sent, "{len} bytes");
@@ -223,4 +223,48 @@ fn a_probe_of_a_connection_that_ends_is_not_held_against_it() {
     bed.until("it is closed", |log| log.closed(name).is_some());
     bed.command(lane, &Command::Probe { id });
     bed.poll("it is stale", |bed| bed.counters().stale_commands >= 1);
+}
+
+#[test]
+fn h42_however_ends_and_room_for_output_come_together_there_is_one_outcome() {
+    let mut bed = Bed::new();
+    let address = bed.listen();
+    for case in 0..16 {
+        let [with_reset, with_data, is_pending, is_paused] = [1, 2, 4, 8].map(|bit| case & bit > 0);
+        let (mut client, name) = bed.connect(address);
+        let (lane, id) = name;
+        if is_pending {
+            bed.write(name, &pattern(1, 8 << 20));
+            bed.command(lane, &Command::Acknowledge { id });
+        }
+        if is_paused {
+            bed.command(lane, &Command::Pause { id });
+        }
+        bed.settle();
+        // While the host is away, so that the driver finds all of it at once.
+        let sent = pattern(2, if with_data { 10_000 } else { 0 });
+        client.write_all(&sent).unwrap();
+        if with_reset {
+            reset(client);
+            bed.until("it is closed", |log| log.closed(name).is_some());
+            let Some(EndReason::Error { errno, .. }) = bed.log.closed(name) else {
+                panic!("case {case}: {:?}", bed.log.closed(name));
+            };
+            assert!([libc::ECONNRESET, libc::EPIPE].contains(&errno));
+            assert!(bed.log.input(name) == sent, "case {case}");
+            continue;
+        }
+        client.shutdown(Shutdown::Write).unwrap();
+        bed.settle();
+        assert_eq!(bed.log.has_ended(name), !is_paused, "case {case}");
+        bed.command(lane, &Command::Resume { id });
+        let reading = std::thread::spawn(move || read_all(client).unwrap().len());
+        bed.until("the end has come", |log| log.has_ended(name));
+        assert!(bed.log.input(name) == sent, "case {case}");
+        bed.close(name);
+        bed.until("it is closed", |log| log.closed(name).is_some());
+        assert_eq!(bed.log.closed(name), Some(EndReason::Local));
+        let expected = if is_pending { 8 << 20 } else { 0 };
+        assert_eq!(reading.join().unwrap(), expected, "case {case}");
+    }
 }

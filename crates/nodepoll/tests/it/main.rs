@@ -17,4 +17,5 @@ mod memory;
 mod order;
 mod pressure;
 mod stale;
+mod window;
 mod writing;

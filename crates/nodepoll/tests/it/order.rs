@@ -98,7 +98,7 @@ fn an_echo_over_a_unix_socket_is_exact() {
     bed.log.on_data = OnData::Echo;
     bed.log.closes_on_end = true;
     let (lane, listener) = bed.listen_path(&path);
-    bed.command(lane, &nodepoll::Command::Accept { listener });
+    bed.accept(lane, listener);
     let client = thread::spawn(move || {
         let client = connect_path(&path);
         let sent = pattern(1, 1 << 20);

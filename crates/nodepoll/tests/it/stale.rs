@@ -55,7 +55,7 @@ fn h57_commands_for_numbers_that_name_nothing_are_counted() {
         slot: u32::MAX,
         generation: u32::MAX,
     };
-    bed.command(lane, &Command::Accept { listener: 77 });
+    bed.accept(lane, 77);
     bed.command(lane, &Command::CloseListener { listener: 77 });
     bed.command(lane, &Command::CancelDial { dial: 77 });
     bed.command(lane, &Command::Destroy { id: strange });

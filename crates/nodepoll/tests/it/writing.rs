@@ -1,11 +1,14 @@
 //! Output: many pieces, slow peers, acknowledgements, peers that are gone.
 
 use std::thread;
+use std::time::Duration;
 
 use nodepoll::record::SYSCALL_WRITE;
 use nodepoll::{Command, EndReason};
 
-use crate::support::{Bed, Random, Scratch, alone, connect_path, pattern, read_all, read_exactly};
+use crate::support::{
+    Bed, Name, Random, Scratch, alone, connect_path, pattern, read_all, read_exactly,
+};
 
 #[test]
 fn h34_h70_three_thousand_pieces_arrive_in_order() {
@@ -132,7 +135,7 @@ fn h94_a_write_to_a_peer_that_is_gone_is_an_error_and_no_signal() {
         let path = scratch.file("socket");
         let mut bed = Bed::new();
         let (lane, listener) = bed.listen_path(&path);
-        bed.command(lane, &Command::Accept { listener });
+        bed.accept(lane, listener);
         for pieces in [1, 3] {
             drop(connect_path(&path));
             let name = bed.next_accepted();
@@ -157,7 +160,7 @@ fn h53_input_that_came_before_a_failed_write_is_still_delivered() {
     let path = scratch.file("socket");
     let mut bed = Bed::new();
     let (lane, listener) = bed.listen_path(&path);
-    bed.command(lane, &Command::Accept { listener });
+    bed.accept(lane, listener);
     for _ in 0..50 {
         let mut client = connect_path(&path);
         let name = bed.next_accepted();
@@ -171,4 +174,41 @@ fn h53_input_that_came_before_a_failed_write_is_still_delivered() {
         assert_eq!(bed.log.input(name), b"last words");
         bed.destroy(name);
     }
+}
+
+#[test]
+fn h105_a_short_rest_that_the_peer_does_not_take_holds_no_node() {
+    const PART: usize = 3000;
+    let mut bed = Bed::new();
+    let address = bed.listen();
+    let (client, name) = bed.connect(address);
+    let mut expected = Vec::new();
+    // So much that the socket is full, and all of it is taken in the end.
+    while is_taken(&mut bed, name, &mut expected, 256 << 10) {}
+    let mut read = Vec::new();
+    while bed.log.sent(name) != Some(expected.len() as u64) {
+        read.extend(read_exactly(&client, PART).unwrap());
+        bed.turn();
+    }
+    // Then little by little, until it is full again.
+    while is_taken(&mut bed, name, &mut expected, PART) {}
+    bed.settle();
+    assert!(bed.counters().bytes_copied > 0);
+    assert_eq!(bed.host.runtime().arena().stats().nodes, 0);
+    read.extend(read_exactly(&client, expected.len() - read.len()).unwrap());
+    assert!(read == expected);
+}
+
+/// Writes so many bytes more. Whether the kernel takes all within some time.
+fn is_taken(bed: &mut Bed, name: Name, all: &mut Vec<u8>, len: usize) -> bool {
+    let (lane, id) = name;
+    let bytes = pattern(4, len);
+    bed.write(name, &bytes);
+    bed.command(lane, &Command::Acknowledge { id });
+    all.extend_from_slice(&bytes);
+    (0..30).any(|_| {
+        bed.turn();
+        bed.host.wait(Duration::from_millis(1));
+        bed.log.sent(name) == Some(all.len() as u64)
+    })
 }

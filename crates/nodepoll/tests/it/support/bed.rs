@@ -51,6 +51,8 @@ impl Bed {
 
     fn with_options(options: &RuntimeOptions, memory_max: usize) -> Self {
         let host = RustHost::start(options, memory_max).unwrap();
+        // As the JavaScript side does: one in use, one ahead.
+        host.grant();
         host.grant();
         Self {
             host,
@@ -64,8 +66,14 @@ impl Bed {
     /// Listens on a free port and accepts.
     pub(crate) fn listen(&mut self) -> SocketAddr {
         let (lane, listener, address) = self.listen_only();
-        self.command(lane, &Command::Accept { listener });
+        self.accept(lane, listener);
         address
+    }
+
+    /// Begins to accept connections without a limit for their input.
+    pub(crate) fn accept(&mut self, lane: usize, listener: u32) {
+        let window = u32::MAX;
+        self.command(lane, &Command::Accept { listener, window });
     }
 
     /// Listens on a free port: its lane, its number and its address.
@@ -100,6 +108,7 @@ impl Bed {
             endpoint,
             local,
             no_delay: true,
+            window: u32::MAX,
         };
         (self.host.dial(&options).unwrap(), self.dials)
     }
