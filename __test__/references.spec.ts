@@ -1,6 +1,7 @@
 import test from 'ava'
 import { type Connection, LinkBuffer, stats } from 'nodepoll'
 
+import { runChild } from './helpers/child.ts'
 import { eventually, within } from './helpers/deadline.ts'
 import { leakCheck } from './helpers/leaks.ts'
 import { openPair, type Pair } from './helpers/server.ts'
@@ -181,4 +182,54 @@ test.serial('H90: each view keeps the node that it lies in', async (t) => {
   peer.socket.resume()
   await peer.read(before)
   t.true((await peer.read(last.length)).equals(sent.subarray(-last.length)))
+})
+
+test.serial('H83: what goes from one poller to another is not copied', async (t) => {
+  const { code, stdout, stderr } = await runChild(
+    t,
+    `
+    import { setTimeout as later } from 'node:timers/promises'
+    import { connect, createServer } from 'node:net'
+    import { once } from 'node:events'
+    import { configure, dial, serve, stats } from 'nodepoll'
+    configure({ host: 'thread', pollers: 3 })
+    // What is sent to it comes back from another connection: the next one, in a circle.
+    const ring = []
+    const server = await serve({
+      host: '127.0.0.1',
+      onConnect: (connection) => void ring.push(connection),
+      onRequest(connection) {
+        const { input } = connection
+        const to = ring[(ring.indexOf(connection) + 1) % ring.length]
+        const slice = input.slice(input.length >> 1)
+        to.writer.append(slice).append(input).flush()
+        slice.close()
+      },
+    })
+    const peers = []
+    for (let n = 0; n < 6; n++) {
+      const peer = connect(server.address.port, '127.0.0.1')
+      await once(peer, 'connect')
+      peers.push(peer)
+      while (ring.length < peers.length) await later(1)
+    }
+    const before = stats().bytesCopied
+    const total = 4 << 20
+    await Promise.all(peers.map(async (peer, n) => {
+      peer.write(Buffer.alloc(total, n))
+      let bytes = 0
+      for await (const chunk of peer.iterator({ destroyOnReturn: false })) {
+        const from = (n + peers.length - 1) % peers.length
+        if (chunk.some((byte) => byte !== from)) throw new Error('foreign bytes')
+        bytes += chunk.length
+        if (bytes === total) break
+      }
+    }))
+    console.log(stats().pollers, stats().bytesCopied - before)
+    for (const peer of peers) peer.destroy()
+    await server.shutdown({ force: true, deadlineMs: 1000 })
+    `,
+  )
+  t.is(stdout.trim(), '3 0', stderr)
+  t.is(code, 0, stderr)
 })
