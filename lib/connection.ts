@@ -4,12 +4,30 @@ import type { Dispatcher, Opened } from './internal/dispatcher.ts'
 import type { Handler, Handlers } from './internal/handlers.ts'
 import { Intake } from './internal/intake.ts'
 import { Lifecycle } from './internal/lifecycle.ts'
-import { checkFunction } from './internal/validate.ts'
+import { ENDED, FINISHED, PAUSED, UNREFFED, WRITE_CLOSED } from './internal/flags.ts'
+import { checkBoolean, checkFunction, checkMillis, checkTime } from './internal/validate.ts'
 import { LinkBuffer } from './link-buffer.ts'
-import { COMMAND_CLOSE, COMMAND_DESTROY, COMMAND_RESET } from './native/record.ts'
-import type { OnDisconnect, OnRequest } from './options.ts'
+import {
+  COMMAND_CLOSE,
+  COMMAND_CLOSE_WRITE,
+  COMMAND_DESTROY,
+  COMMAND_IDLE,
+  COMMAND_NO_DELAY,
+  COMMAND_PAUSE,
+  COMMAND_RESET,
+  COMMAND_RESUME,
+} from './native/record.ts'
+import {
+  checkKeepAlive,
+  type KeepAlive,
+  type OnDisconnect,
+  type OnRequest,
+  keepAliveWords,
+} from './options.ts'
 import { Reader } from './reader.ts'
 import { Writer } from './writer.ts'
+
+const NO_KEEP_ALIVE = { idleSeconds: 0, intervalSeconds: 0, count: 0 }
 
 export type CloseCallback = (connection: Connection, reason: CloseReason) => void | Promise<void>
 
@@ -27,6 +45,7 @@ export class Connection extends Lifecycle {
   readonly remoteAddress: Address
   #intake: Intake | undefined
   #reader: Reader | undefined
+  #writeClosed: Promise<void> | undefined
 
   /** @internal */
   constructor(dispatcher: Dispatcher, handlers: Handlers, opened: Opened, local: Address) {
@@ -72,13 +91,114 @@ export class Connection extends Lifecycle {
    * connection may be told as late as after `resume()`.
    */
   pause(): this {
-    this._pause()
+    if (this._flags & (PAUSED | ENDED)) return this
+    this._flags |= PAUSED
+    this._channel.command(COMMAND_PAUSE)
     return this
   }
 
   /** Reads the socket again. */
   resume(): this {
-    this._resume()
+    if ((this._flags & PAUSED) === 0) return this
+    this._flags &= ~PAUSED
+    if (!this._hasEnded) this._channel.command(COMMAND_RESUME)
+    this._showWithheld()
+    this._advanceSoon()
+    return this
+  }
+
+  /** Whether {@link Connection.pause} is in force. */
+  get isPaused(): boolean {
+    return (this._flags & PAUSED) !== 0
+  }
+
+  /**
+   * How long a waiting read may take, counted from its call, also for one that waits now. It then
+   * rejects with `ERR_NODEPOLL_READ_TIMEOUT`; nothing is consumed, and the connection stays usable.
+   *
+   * @param ms An integer from 0, which is no limit, to 2³¹ − 1.
+   */
+  setReadTimeout(ms: number): this {
+    checkMillis(ms, 'ms')
+    if (!this._hasEnded) this._waits.change('reading', (patience) => (patience.ms = ms))
+    return this
+  }
+
+  /**
+   * How long {@link Writer.drained} may take, counted from its call, also for those that wait now.
+   * It then rejects with `ERR_NODEPOLL_WRITE_TIMEOUT`; the bytes stay queued in order. It also
+   * bounds the time in which {@link Connection.close} sends what was flushed.
+   *
+   * @param ms An integer from 0, which is no limit, to 2³¹ − 1.
+   */
+  setWriteTimeout(ms: number): this {
+    checkMillis(ms, 'ms')
+    if (!this._hasEnded) this._waits.change('writing', (patience) => (patience.ms = ms))
+    return this
+  }
+
+  /**
+   * After how long without a byte in or out the connection is closed, with the reason `timeout`,
+   * also while a handler is pending.
+   *
+   * @param ms An integer from 0, which is never, to 2³¹ − 1.
+   */
+  setIdleTimeout(ms: number): this {
+    this._idleMs = checkMillis(ms, 'ms')
+    if (!this._hasEnded) this._channel.command(COMMAND_IDLE, ms)
+    return this
+  }
+
+  /**
+   * Until when reads may wait, in place of the read timeout, until it is set to `null`. Reads of
+   * what is there are granted later, too.
+   *
+   * @param at A point in time: a `Date` or milliseconds since the epoch. What becomes of the
+   *   system's clock afterwards does not matter.
+   */
+  setReadDeadline(at: Date | number | null): this {
+    const time = checkTime(at, 'at')
+    if (!this._hasEnded) this._waits.change('reading', (patience) => (patience.deadline = time))
+    return this
+  }
+
+  /** Until when {@link Writer.drained} may wait: likewise, in place of the write timeout. */
+  setWriteDeadline(at: Date | number | null): this {
+    const time = checkTime(at, 'at')
+    if (!this._hasEnded) this._waits.change('writing', (patience) => (patience.deadline = time))
+    return this
+  }
+
+  /** Whether small segments are sent at once (`TCP_NODELAY`). No effect on unix sockets. */
+  setNoDelay(on: boolean): this {
+    checkBoolean(on, 'on')
+    if (!this._hasEnded) this._channel.command(COMMAND_NO_DELAY, on ? 1 : 0)
+    return this
+  }
+
+  /** Whether and how the system probes a silent peer. No effect on unix sockets. */
+  setKeepAlive(options: KeepAlive | false): this {
+    const words = keepAliveWords(checkKeepAlive(options, 'options'))
+    const { idleSeconds, intervalSeconds, count } = words ?? NO_KEEP_ALIVE
+    if (!this._hasEnded) this._channel.keepAlive(idleSeconds, intervalSeconds, count)
+    return this
+  }
+
+  /** Lets the connection keep the process alive, as it does at first. */
+  ref(): this {
+    if ((this._flags & (UNREFFED | FINISHED)) === UNREFFED) {
+      this._flags &= ~UNREFFED
+      this._channel.dispatcher.hold()
+    }
+    return this
+  }
+
+  /** Lets the process end although the connection is open. */
+  unref(): this {
+    if ((this._flags & (UNREFFED | FINISHED)) === 0) {
+      this._flags |= UNREFFED
+      this._channel.dispatcher.unhold()
+    }
     return this
   }
 
@@ -107,8 +227,24 @@ export class Connection extends Lifecycle {
   }
 
   /**
-   * Ends the connection gracefully: no more input is received, flushed output is sent (for 30 s at
-   * most), then FIN, then input is discarded until the peer's FIN (for one second at most).
+   * Sends FIN after what was flushed; unflushed output is dropped. Reading goes on, later writes
+   * throw `ERR_NODEPOLL_CONNECTION_CLOSED`, and the connection ends when the peer has sent FIN as
+   * well.
+   *
+   * Resolves when all has left; rejects as {@link Writer.drained} does. Each call returns the same
+   * promise. After the end of the connection it does nothing.
+   */
+  closeWrite(): Promise<void> {
+    if (this.#writeClosed === undefined) {
+      this.#writeClosed = this._isOver ? Promise.resolve() : this.#closeWrite()
+    }
+    return this.#writeClosed
+  }
+
+  /**
+   * Ends the connection gracefully: no more input is received, flushed output is sent (for as long
+   * as the write timeout says, else 30 s), then FIN, then input is discarded until the peer's FIN
+   * (for one second at most).
    *
    * Unflushed output is dropped, a waiting read rejects. Each call returns the same promise, which
    * settles when the connection has ended and never rejects. It does not wait for the close
@@ -152,6 +288,15 @@ export class Connection extends Lifecycle {
   get _intake(): Intake {
     if (this.#intake === undefined) this._input ??= this.#openInput()
     return this.#intake as Intake
+  }
+
+  #closeWrite(): Promise<void> {
+    const { writer } = this
+    writer._drop()
+    const drained = writer.drained()
+    this._flags |= WRITE_CLOSED
+    this._channel.command(COMMAND_CLOSE_WRITE)
+    return drained
   }
 
   #openInput(): LinkBuffer {

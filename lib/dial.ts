@@ -1,26 +1,27 @@
+import { addAbortListener } from 'node:events'
+
 import { Connection } from './connection.ts'
-import { laneFailedError, manyErrors, type NodepollError, systemError } from './errors.ts'
-import type { Address } from './internal/address.ts'
+import { failure, manyErrors } from './errors.ts'
+import { Attempt, type Failure, failureError, type Target } from './internal/attempt.ts'
 import { currentScope } from './internal/dispatcher.ts'
 import type { Handlers } from './internal/handlers.ts'
-import type { Lane } from './internal/lane.ts'
+import { DIAL_STEP_MS } from './internal/limits.ts'
 import { resolveAddresses } from './internal/resolve.ts'
-import { currentRuntime } from './internal/runtime.ts'
 import { checkDialOptions, type DialOptions } from './options.ts'
 
 type Checked = ReturnType<typeof checkDialOptions>
 
-/** What has become of one address. */
-type Attempt =
-  | { readonly connection: Connection; readonly error?: undefined }
-  | { readonly connection?: undefined; readonly error: NodepollError }
+/** How a dial has ended without a connection. */
+type GivenUp = { readonly failures: readonly Failure[] } | 'late' | 'aborted'
 
 /**
- * Connects to a host and a port, or to a unix socket. The addresses of a name are tried in turn,
- * IPv6 and IPv4 mixed.
+ * Connects to a host and a port, or to a unix socket. The addresses of a name are tried IPv6 and
+ * IPv4 in turn; each has 250 ms for itself before the next one is tried as well, and the first that
+ * connects is taken (RFC 8305).
  *
  * Rejects with the error of the operating system: `ECONNREFUSED`, `ENOENT`, `ENOTFOUND` …; when
- * several addresses failed, with one that holds all in `errors`.
+ * several addresses failed, with one that holds all in `errors`; with `ERR_NODEPOLL_DIAL_TIMEOUT`
+ * after `timeoutMs`; with the reason of `signal` when it is aborted. Nothing is left open then.
  *
  * The connection keeps the process alive until it ends. Without an `onRequest` its input is read
  * with `connection.reader` and `connection.input`.
@@ -40,21 +41,29 @@ type Attempt =
  */
 export async function dial(options: DialOptions): Promise<Connection> {
   const checked = checkDialOptions(options)
+  const { path, host = 'localhost', signal, timeoutMs } = checked
+  // A signal that is aborted already opens no socket.
+  signal?.throwIfAborted()
   const handlers = dialHandlers(options, checked)
-  const { path, host = 'localhost' } = checked
-  const targets = path === undefined ? await resolveAddresses(host) : [path]
-  const errors: NodepollError[] = []
-  for (const target of targets) {
-    const { connection, error } = await attempt(target, checked, handlers)
-    if (connection !== undefined) return connection
-    errors.push(error)
+  const race = new Race(checked, handlers)
+  try {
+    const outcome = await race.run(path === undefined ? resolveAddresses(host) : [path])
+    if (outcome instanceof Connection) return outcome
+    // Made here, where the caller's stack is known.
+    if (outcome === 'aborted') throw signal?.reason
+    if (outcome === 'late') {
+      throw failure('ERR_NODEPOLL_DIAL_TIMEOUT', `no connection within ${timeoutMs} ms`)
+    }
+    throw manyErrors(outcome.failures.map(failureError))
+  } finally {
+    race.end()
   }
-  throw manyErrors(errors)
 }
 
 function dialHandlers(options: DialOptions, { treatment }: Checked): Handlers {
   return {
     ...treatment,
+    onPrepare: undefined,
     onConnect: undefined,
     onRequest: options.onRequest as Handlers['onRequest'],
     onDisconnect: options.onDisconnect as Handlers['onDisconnect'],
@@ -64,46 +73,80 @@ function dialHandlers(options: DialOptions, { treatment }: Checked): Handlers {
   }
 }
 
-/** Tries one address, or the path of a unix socket. */
-function attempt(target: string, checked: Checked, handlers: Handlers): Promise<Attempt> {
-  const { native, dispatcher } = currentRuntime()
-  const { path, port, localAddress, localPort, noDelay } = checked
-  const isPath = path !== undefined
-  const failed = (errno: number, syscall: string): Attempt => ({
-    error: systemError(errno, syscall, target, isPath ? undefined : port),
-  })
-  const number = dispatcher.nextNumber()
-  const any = target.includes(':') ? '::' : '0.0.0.0'
-  const outcome = native.dial({
-    dial: number >>> 0,
-    host: isPath ? null : target,
-    port,
-    path: path ?? null,
-    localHost: localAddress ?? (localPort === 0 ? null : any),
-    localPort,
-    noDelay,
-    window: handlers.readBufferMax,
-  })
-  if (outcome.hasLoopFailed) return Promise.resolve({ error: laneFailedError() })
-  if (outcome.errno !== 0) return Promise.resolve(failed(outcome.errno, outcome.syscall))
-  dispatcher.hold()
-  return new Promise((resolve) => {
-    const settle = (result: Attempt): void => {
-      dispatcher.dials.delete(number)
-      dispatcher.unhold()
-      dispatcher.yieldToContinuations()
-      resolve(result)
+/** The attempts to connect to the addresses of one name, of which one wins. */
+class Race {
+  readonly #checked: Checked
+  readonly #handlers: Handlers
+  readonly #attempts: Set<Attempt> = new Set()
+  readonly #failures: Failure[] = []
+  #targets: Target[] = []
+  /** Runs until all of it has taken too long. */
+  #timer: NodeJS.Timeout | undefined
+  /** Runs until the next address is tried. */
+  #step: NodeJS.Timeout | undefined
+  #subscription: Disposable | undefined
+  #finish: (outcome: Connection | GivenUp) => void = () => {}
+  #isOver = false
+
+  constructor(checked: Checked, handlers: Handlers) {
+    this.#checked = checked
+    this.#handlers = handlers
+  }
+
+  /** Rejects if the addresses do. */
+  async run(addresses: string[] | Promise<string[]>): Promise<Connection | GivenUp> {
+    const { signal, timeoutMs, path, port } = this.#checked
+    const outcome = new Promise<Connection | GivenUp>((resolve) => (this.#finish = resolve))
+    if (timeoutMs > 0) this.#timer = setTimeout(() => this.#finish('late'), timeoutMs)
+    if (signal !== undefined) {
+      this.#subscription = addAbortListener(signal, () => this.#finish('aborted'))
     }
-    dispatcher.dials.set(number, {
-      lane: dispatcher.lanes[outcome.lane] as Lane<Connection>,
-      connected: (opened) => {
-        const own: Address = { family: 'unix', path: path ?? '' }
-        settle({ connection: new Connection(dispatcher, handlers, opened, own) })
+    const found = await Promise.race([addresses, outcome])
+    if (!Array.isArray(found)) return found
+    this.#targets = found.map((host) => ({ host, port: path === undefined ? port : undefined }))
+    this.#startNext()
+    return outcome
+  }
+
+  /** Gives up what has not won. */
+  end(): void {
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    clearTimeout(this.#step)
+    this.#subscription?.[Symbol.dispose]()
+    for (const attempt of this.#attempts) attempt.cancel()
+  }
+
+  #startNext(): void {
+    const target = this.#targets.shift()
+    if (target === undefined) {
+      if (this.#attempts.size === 0) this.#finish({ failures: this.#failures })
+      return
+    }
+    const attempt: Attempt = new Attempt(target, this.#checked, this.#handlers, {
+      connected: (connection) => {
+        this.#attempts.delete(attempt)
+        if (this.#isOver) connection.destroy()
+        else this.#win(connection)
       },
-      failed: (errno) => settle(failed(errno, 'connect')),
-      laneFailed: (isOwn) => {
-        if (isOwn) settle({ error: laneFailedError() })
+      failed: (reason) => {
+        this.#attempts.delete(attempt)
+        if (this.#isOver) return
+        this.#failures.push(reason)
+        this.#startNext()
       },
     })
-  })
+    this.#attempts.add(attempt)
+    attempt.begin()
+    // If it has failed at once, the next one has begun already.
+    if (!this.#attempts.has(attempt) || this.#targets.length === 0) return
+    clearTimeout(this.#step)
+    this.#step = setTimeout(() => this.#startNext(), DIAL_STEP_MS)
+  }
+
+  #win(connection: Connection): void {
+    this.#isOver = true
+    this.#finish(connection)
+    connection._opened()
+  }
 }

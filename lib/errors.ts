@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'ERR_NODEPOLL_CONCURRENT_READ'
   | 'ERR_NODEPOLL_CONNECTION_CLOSED'
   | 'ERR_NODEPOLL_DEADLINE'
+  | 'ERR_NODEPOLL_DIAL_TIMEOUT'
   | 'ERR_NODEPOLL_EOF'
   | 'ERR_NODEPOLL_FRAME_LIMIT'
   | 'ERR_NODEPOLL_LOOP_FAILED'
@@ -14,7 +15,9 @@ export type ErrorCode =
   | 'ERR_NODEPOLL_UNRELEASED'
   | 'ERR_NODEPOLL_UNSUPPORTED'
   | 'ERR_NODEPOLL_READ_LIMIT'
+  | 'ERR_NODEPOLL_READ_TIMEOUT'
   | 'ERR_NODEPOLL_WRITE_LIMIT'
+  | 'ERR_NODEPOLL_WRITE_TIMEOUT'
 
 /** What an error of the operating system brings along, by the names Node uses. */
 interface SystemErrorFields {
@@ -110,6 +113,13 @@ export function systemError(
   const what = syscall === 'listen' ? `: ${description}` : ''
   const error = new NodepollError(name, `${syscall} ${name}${what}${where}`)
   return Object.assign(error, definedFields({ errno: -errno, syscall, address, port }))
+}
+
+/** Whether the operating system says that it does not know the like. `errno` is the kernel's. */
+export function isUnsupported(errno: number): boolean {
+  systemErrors ??= getSystemErrorMap()
+  const name = systemErrors.get(-errno)?.[0]
+  return name === 'ENOTSUP' || name === 'EOPNOTSUPP'
 }
 
 /** One error for several that led to it. Its code is the first one's. */

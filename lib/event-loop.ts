@@ -1,12 +1,17 @@
+import { addAbortListener } from 'node:events'
+
 import { Connection } from './connection.ts'
 import { failure, invalidArgType } from './errors.ts'
 import { currentScope } from './internal/dispatcher.ts'
 import { type Handlers, reportError } from './internal/handlers.ts'
-import { currentRuntime } from './internal/runtime.ts'
+import { SHUTDOWN_WARNING_MS } from './internal/limits.ts'
+import { currentRuntime, startedRuntime } from './internal/runtime.ts'
 import { checkObject } from './internal/validate.ts'
 import { Listener } from './listener.ts'
 import { COMMAND_RESET } from './native/record.ts'
 import {
+  checkConnectionsMax,
+  type CheckedTreatment,
   checkHandlers,
   checkShutdownOptions,
   checkTreatment,
@@ -20,18 +25,26 @@ import {
  * Made by {@link createEventLoop}; follows the `EventLoop` of CloudWeGo's netpoll.
  */
 export class EventLoop {
+  readonly #treatment: CheckedTreatment
+  readonly #connectionsMax: number
+  /** The number by which its listeners share the limit to connections. */
+  #limit = 0
   readonly #handlers: Handlers
   readonly #connections: Set<Connection> = new Set()
   readonly #listeners: Set<Listener> = new Set()
   #isShutDown = false
+  #isReffed = true
   /** Called whenever something of this loop has ended. */
   readonly #watchers: Set<() => void> = new Set()
 
   /** @internal */
   constructor(options: EventLoopOptions<unknown>) {
-    const { onConnect, onRequest, onDisconnect, onError } = options
+    const { onPrepare, onConnect, onRequest, onDisconnect, onError } = options
+    this.#treatment = checkTreatment(options)
+    this.#connectionsMax = checkConnectionsMax(options.connectionsMax)
     this.#handlers = {
-      ...checkTreatment(options),
+      ...this.#treatment,
+      onPrepare: onPrepare?.bind(options),
       onConnect: onConnect?.bind(options),
       onRequest: onRequest?.bind(options),
       onDisconnect: onDisconnect?.bind(options),
@@ -70,9 +83,15 @@ export class EventLoop {
       },
     }
     const { dispatcher } = currentRuntime()
+    if (this.#limit === 0) this.#limit = dispatcher.nextNumber()
+    if (!this.#isReffed) listener.unref()
     const closed = listener._serve({
       scope: handlers.scope,
-      readBufferMax: handlers.readBufferMax,
+      treatment: this.#treatment,
+      // Nothing is read before onPrepare has been called.
+      window: handlers.onPrepare === undefined ? handlers.readBufferMax : 0,
+      connectionsMax: this.#connectionsMax,
+      limit: this.#limit,
       accepted: (opened) => {
         open++
         this.#accept(new Connection(dispatcher, handlers, opened, listener.address))
@@ -89,16 +108,19 @@ export class EventLoop {
    * Stops accepting at once; connections that the kernel had accepted are served. Idle connections
    * are closed gracefully, busy ones as soon as they become idle. Resolves when none is left.
    *
-   * Rejects with `ERR_NODEPOLL_DEADLINE` after `deadlineMs`; with `force` what remains is reset
-   * first. A second call joins the first and may bring its own deadline.
+   * Rejects with `ERR_NODEPOLL_DEADLINE` after `deadlineMs`, or when `signal` is aborted; with
+   * `force` what remains is reset first. A second call joins the first and may bring its own
+   * deadline. A call from inside a handler, before its first `await`, does not wait for the
+   * connection of that handler; one that comes later in it waits for ever, or until its deadline.
+   * A process warning tells of a shutdown that has waited for handlers for ten seconds.
    */
   async shutdown(options: ShutdownOptions = {}): Promise<void> {
     checkShutdownOptions(options)
     this.#isShutDown = true
-    const drained = this.#drain()
-    const { deadlineMs, force = false } = options
-    if (deadlineMs === undefined) return drained
-    const deadline = new Deadline(deadlineMs)
+    const drained = this.#drain(startedRuntime()?.dispatcher.running)
+    const { deadlineMs, signal, force = false } = options
+    if (deadlineMs === undefined && signal === undefined) return drained
+    const deadline = new Deadline(deadlineMs, signal)
     const isInTime = await Promise.race([drained.then(() => true), deadline.passed])
     deadline.cancel()
     if (isInTime) return
@@ -108,7 +130,21 @@ export class EventLoop {
         connection._end({ by: 'shutdown' }, COMMAND_RESET)
       }
     }
-    throw failure('ERR_NODEPOLL_DEADLINE', `${left} connections are left after ${deadlineMs} ms`)
+    throw failure('ERR_NODEPOLL_DEADLINE', `${left} connections are left`, deadline.cause)
+  }
+
+  /** Lets its listeners and connections keep the process alive, as they do at first. */
+  ref(): this {
+    this.#isReffed = true
+    for (const each of [...this.#listeners, ...this.#connections]) each.ref()
+    return this
+  }
+
+  /** Lets the process end although they are open, those of now and of later. */
+  unref(): this {
+    this.#isReffed = false
+    for (const each of [...this.#listeners, ...this.#connections]) each.unref()
+    return this
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -117,6 +153,7 @@ export class EventLoop {
 
   #accept(connection: Connection): void {
     this.#connections.add(connection)
+    if (!this.#isReffed) connection.unref()
     connection._opened()
     if (this.#isShutDown) connection._closeWhenIdle()
   }
@@ -126,10 +163,27 @@ export class EventLoop {
     for (const watch of this.#watchers) watch()
   }
 
-  async #drain(): Promise<void> {
+  /** Closes everything, and waits for all but the connection of `caller`. */
+  async #drain(caller: Connection | undefined): Promise<void> {
+    const warning = setTimeout(() => this.#warn(), SHUTDOWN_WARNING_MS)
+    warning.unref()
     await Promise.all(Array.from(this.#listeners, (listener) => listener.close()))
     for (const connection of this.#connections) connection._closeWhenIdle()
-    await this.#until(() => this.#connections.size === 0)
+    await this.#until(() => {
+      const isCallerThere = caller !== undefined && this.#connections.has(caller)
+      return this.#connections.size === (isCallerThere ? 1 : 0)
+    })
+    clearTimeout(warning)
+  }
+
+  #warn(): void {
+    const { size } = this.#connections
+    const pending = startedRuntime()?.dispatcher.handlersPending ?? 0
+    process.emitWarning(
+      `shutdown() waits for ${size} connections; ${pending} handlers are pending. ` +
+        'A handler that waits for shutdown() itself needs a deadlineMs.',
+      { code: 'NODEPOLL_SHUTDOWN' },
+    )
   }
 
   /** Resolves as soon as `done` says so; it is asked whenever a connection has ended. */
@@ -146,19 +200,31 @@ export class EventLoop {
   }
 }
 
-/** A point in time after which nobody waits any more. It does not keep the process alive. */
+/** When nobody waits any more: after a time, or when a signal is aborted. */
 class Deadline {
   readonly passed: Promise<false>
+  readonly #signal: AbortSignal | undefined
   #timer: NodeJS.Timeout | undefined
+  #subscription: Disposable | undefined
 
-  constructor(ms: number) {
+  constructor(ms: number | undefined, signal: AbortSignal | undefined) {
+    this.#signal = signal
     this.passed = new Promise((resolve) => {
-      this.#timer = setTimeout(resolve, ms, false)
+      const pass = (): void => resolve(false)
+      if (signal?.aborted) pass()
+      else if (signal !== undefined) this.#subscription = addAbortListener(signal, pass)
+      if (ms !== undefined) this.#timer = setTimeout(pass, ms)
     })
+  }
+
+  /** What the error of a deadline says of its cause. */
+  get cause(): ErrorOptions {
+    return this.#signal?.aborted ? { cause: this.#signal.reason } : {}
   }
 
   cancel(): void {
     clearTimeout(this.#timer)
+    this.#subscription?.[Symbol.dispose]()
   }
 }
 

@@ -15,11 +15,14 @@ export { type CloseReason } from './internal/close-reason.ts'
 export { LinkBuffer } from './link-buffer.ts'
 export { createListener, type Listener } from './listener.ts'
 export type {
+  ConnectionOptions,
   DialOptions,
   EventLoopOptions,
+  KeepAlive,
   ListenOptions,
   OnDisconnect,
   OnError,
+  OnPrepare,
   OnRequest,
   ShutdownOptions,
 } from './options.ts'

@@ -1,18 +1,31 @@
+import { addAbortListener } from 'node:events'
+
 import type { Connection } from './connection.ts'
-import { failure, laneFailedError, systemError } from './errors.ts'
+import { failure, isUnsupported, laneFailedError, systemError } from './errors.ts'
 import { type Address, addressOf } from './internal/address.ts'
 import type { Dispatcher, Opened, Scope } from './internal/dispatcher.ts'
 import type { Lane } from './internal/lane.ts'
 import { resolveAddresses } from './internal/resolve.ts'
-import { currentRuntime } from './internal/runtime.ts'
-import type { NativeOutcome } from './native/index.ts'
+import { currentRuntime, type Runtime } from './internal/runtime.ts'
+import type { NativeOutcome, NativeRuntime } from './native/index.ts'
 import { COMMAND_ACCEPT, COMMAND_CLOSE_LISTENER } from './native/record.ts'
-import { checkListenOptions, type Endpoint, type ListenOptions } from './options.ts'
+import {
+  type CheckedTreatment,
+  checkListenOptions,
+  keepAliveWords,
+  type Listening,
+  type ListenOptions,
+} from './options.ts'
 
 /** What an event loop wants to know of a listener that it serves. */
 export interface ListenerOwner {
   readonly scope: Scope
-  readonly readBufferMax: number
+  readonly treatment: CheckedTreatment
+  /** Bytes that a connection may receive before anything is said of it. */
+  readonly window: number
+  /** Connections that may be open, and the number by which listeners share that; or 0. */
+  readonly connectionsMax: number
+  readonly limit: number
   accepted(opened: Opened): void
   failed(error: Error): void
 }
@@ -27,6 +40,7 @@ export class Listener {
   readonly address: Address
   /** @internal */
   readonly lane: Lane<Connection>
+  readonly #native: NativeRuntime
   readonly #dispatcher: Dispatcher
   readonly #number: number
   #owner: ListenerOwner | undefined
@@ -38,10 +52,18 @@ export class Listener {
   #mayMissSome = false
   #closed: Promise<void>
   #resolveClosed: () => void = () => {}
+  #isReffed = true
+  #isOver = false
 
   /** @internal */
-  constructor(dispatcher: Dispatcher, lane: Lane<Connection>, number: number, address: Address) {
+  constructor(
+    { native, dispatcher }: Runtime,
+    lane: Lane<Connection>,
+    number: number,
+    address: Address,
+  ) {
     this.address = address
+    this.#native = native
     this.#dispatcher = dispatcher
     this.lane = lane
     this.#number = number
@@ -63,6 +85,20 @@ export class Listener {
     return this.#closed
   }
 
+  /** Lets the listener keep the process alive, as it does at first. */
+  ref(): this {
+    if (!this.#isReffed && !this.#isOver) this.#dispatcher.hold()
+    this.#isReffed = true
+    return this
+  }
+
+  /** Lets the process end although it is open. */
+  unref(): this {
+    if (this.#isReffed && !this.#isOver) this.#dispatcher.unhold()
+    this.#isReffed = false
+    return this
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
@@ -73,7 +109,15 @@ export class Listener {
       throw failure('ERR_NODEPOLL_UNSUPPORTED', 'the listener is served by a loop already')
     }
     this.#owner = owner
-    if (!this.#isClosing) this.#command(COMMAND_ACCEPT, owner.readBufferMax)
+    if (!this.#isClosing) {
+      this.#treat(owner)
+      this.#command(COMMAND_ACCEPT, owner.window)
+    }
+    return this.#closed
+  }
+
+  /** Settles when it is closed, whoever closes it. @internal */
+  get _closed(): Promise<void> {
     return this.#closed
   }
 
@@ -117,9 +161,22 @@ export class Listener {
     const isComplete = this.#accepted === this.#expected || this.#mayMissSome
     if (this.#expected < 0 || !isComplete) return
     if (!this.#dispatcher.listeners.delete(this.#number)) return
+    this.#isOver = true
     this.#dispatcher.yieldToContinuations()
-    this.#dispatcher.unhold()
+    if (this.#isReffed) this.#dispatcher.unhold()
     this.#resolveClosed()
+  }
+
+  /** Tells the driver what is special about connections. */
+  #treat({ treatment, connectionsMax, limit }: ListenerOwner): void {
+    const { noDelay, keepAlive } = treatment
+    if (noDelay && keepAlive === false && connectionsMax === 0) return
+    this.#native.treat(this.lane.index, this.#number >>> 0, {
+      noDelay,
+      keepAlive: keepAliveWords(keepAlive) ?? null,
+      limit: limit >>> 0,
+      limitMax: connectionsMax,
+    })
   }
 
   #command(kind: number, window = 0): void {
@@ -132,7 +189,8 @@ export class Listener {
  * Binds and listens. Accepting begins when a loop {@link EventLoop.serve | serves} the listener.
  *
  * Rejects with the error of the operating system: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` …, or
- * that of the look-up of a host name.
+ * that of the look-up of a host name; with the reason of a signal that is aborted already; and with
+ * `ERR_NODEPOLL_UNSUPPORTED` where the system does not know `reusePort` or abstract sockets.
  *
  * @example
  * ```ts
@@ -151,9 +209,28 @@ export class Listener {
  */
 export async function createListener(options: ListenOptions): Promise<Listener> {
   const checked = checkListenOptions(options)
+  const { signal } = checked
+  // A signal that is aborted already opens no socket.
+  signal?.throwIfAborted()
+  const listener = await listen(checked)
+  if (signal !== undefined) closeOnAbort(listener, signal)
+  return listener
+}
+
+function closeOnAbort(listener: Listener, signal: AbortSignal): void {
+  if (signal.aborted) {
+    void listener.close()
+    return
+  }
+  const subscription = addAbortListener(signal, () => void listener.close())
+  void listener._closed.then(() => subscription[Symbol.dispose]())
+}
+
+async function listen(checked: Listening): Promise<Listener> {
   if (checked.path !== undefined) return listenOn(checked, checked.path)
   if (checked.host !== undefined) {
     const [first] = await resolveAddresses(checked.host)
+    checked.signal?.throwIfAborted()
     return listenOn({ ...checked, host: first }, undefined)
   }
   try {
@@ -165,8 +242,9 @@ export async function createListener(options: ListenOptions): Promise<Listener> 
   }
 }
 
-function listenOn(endpoint: Endpoint & { backlog: number }, path: string | undefined): Listener {
-  const { native, dispatcher } = currentRuntime()
+function listenOn(endpoint: Listening, path: string | undefined): Listener {
+  const runtime = currentRuntime()
+  const { native, dispatcher } = runtime
   const number = dispatcher.nextNumber()
   const outcome: NativeOutcome = native.listen({
     listener: number >>> 0,
@@ -174,14 +252,17 @@ function listenOn(endpoint: Endpoint & { backlog: number }, path: string | undef
     port: endpoint.port,
     path: path ?? null,
     backlog: endpoint.backlog,
-    ipv6Only: false,
-    noDelay: true,
+    ipv6Only: endpoint.ipv6Only,
+    reusePort: endpoint.reusePort,
   })
   if (outcome.hasLoopFailed) throw laneFailedError()
   if (outcome.errno !== 0) {
+    if (isUnsupported(outcome.errno)) {
+      throw failure('ERR_NODEPOLL_UNSUPPORTED', 'this system does not know such listeners')
+    }
     const [address, port] = path === undefined ? [endpoint.host, endpoint.port] : [path]
     throw systemError(outcome.errno, outcome.syscall, address, port)
   }
   const lane = dispatcher.lanes[outcome.lane] as Lane<Connection>
-  return new Listener(dispatcher, lane, number, addressOf(outcome, path))
+  return new Listener(runtime, lane, number, addressOf(outcome, path))
 }

@@ -4,15 +4,20 @@ import {
   BACKLOG,
   BACKLOG_MAX,
   BUFFER_MAX_MAX,
+  KEEP_ALIVE_COUNT_MAX,
+  KEEP_ALIVE_MS_MAX,
   READ_BUFFER_MAX,
   WRITE_BUFFER_MAX,
 } from './internal/limits.ts'
 import {
   checkInteger,
+  checkMillis,
   checkObject,
   checkOptionalBoolean,
   checkOptionalFunction,
   checkOptionalInteger,
+  checkOptionalMillis,
+  checkOptionalSignal,
   checkOptionalString,
 } from './internal/validate.ts'
 
@@ -27,8 +32,39 @@ export type OnDisconnect<C = undefined> = (connection: Connection, context: C) =
 /** Called with what a handler threw. */
 export type OnError = (error: unknown, connection: Connection | undefined) => void
 
+/** Called for a new connection before anything is read. What it returns becomes the context. */
+export type OnPrepare<C = undefined> = (connection: Connection) => C | void
+
+/** How the system probes a silent peer (RFC 1122, 4.2.3.6). Fractions of a second round up. */
+export interface KeepAlive {
+  /** Silence before the first probe. */
+  idleMs: number
+  /** Time between probes. @default the system's */
+  intervalMs?: number
+  /** Probes without an answer that end the connection. @default the system's */
+  count?: number
+}
+
 /** How a connection is treated, whoever began it. */
 export interface ConnectionOptions {
+  /**
+   * Whether FIN from the peer ends only the input: reads fail with `ERR_NODEPOLL_EOF`, and the
+   * connection stays active and writable until we end it. Otherwise it is closed as soon as no
+   * handler is pending.
+   *
+   * @default false
+   */
+  allowHalfOpen?: boolean
+  /** Whether small segments are sent at once. @default true */
+  noDelay?: boolean
+  /** Whether and how the system probes a silent peer. @default false */
+  keepAlive?: KeepAlive | false
+  /** See {@link Connection.setReadTimeout}. @default 0, none */
+  readTimeoutMs?: number
+  /** See {@link Connection.setWriteTimeout}. @default 0, none */
+  writeTimeoutMs?: number
+  /** See {@link Connection.setIdleTimeout}. @default 0, none */
+  idleTimeoutMs?: number
   /**
    * Whether the input is released each time `onRequest` has settled.
    *
@@ -54,6 +90,11 @@ export interface ConnectionOptions {
 /** The handlers of an event loop and how it treats its connections. */
 export interface EventLoopOptions<C = undefined> extends ConnectionOptions {
   /**
+   * Called for each new connection before a byte of it is read. What it returns becomes the context
+   * of the later handlers. If it closes the connection no other handler is called for it.
+   */
+  onPrepare?(connection: Connection): C | void
+  /**
    * Called for each new connection; may read and write. `onRequest` waits until it has settled.
    * What it returns becomes the context of the later handlers.
    */
@@ -72,6 +113,13 @@ export interface EventLoopOptions<C = undefined> extends ConnectionOptions {
    * @default process.emitWarning
    */
   onError?(error: unknown, connection: Connection | undefined): void
+  /**
+   * Connections that may be open at a time, those of all listeners together. Beyond it peers wait
+   * in the kernel to be accepted.
+   *
+   * @default none
+   */
+  connectionsMax?: number
 }
 
 /** Where to listen: a host and a port, or the path of a unix socket. */
@@ -80,7 +128,10 @@ export interface ListenOptions {
   host?: string
   /** @default 0, which picks a free one */
   port?: number
-  /** The path of a unix socket, in place of host and port. Its file goes with the listener. */
+  /**
+   * The path of a unix socket, in place of host and port. Its file goes with the listener. With a
+   * null character in front it is a name in the abstract namespace, which Linux alone has.
+   */
   path?: string
   /**
    * Connections that wait in the kernel to be accepted.
@@ -88,6 +139,17 @@ export interface ListenOptions {
    * @default 1024
    */
   backlog?: number
+  /**
+   * Whether other listeners may have the same address and port; the kernel spreads peers over them.
+   * Where it does not, listening fails with `ERR_NODEPOLL_UNSUPPORTED`.
+   *
+   * @default false
+   */
+  reusePort?: boolean
+  /** Whether an IPv6 wildcard address leaves IPv4 alone. @default false */
+  ipv6Only?: boolean
+  /** Closes the listener when it is aborted. */
+  signal?: AbortSignal
 }
 
 /** Whom to dial: a host and a port, or the path of a unix socket. */
@@ -101,8 +163,10 @@ export interface DialOptions extends ConnectionOptions {
   localAddress?: string
   /** The port to dial from. @default 0, which picks a free one */
   localPort?: number
-  /** Whether small segments are sent at once. @default true */
-  noDelay?: boolean
+  /** Time in which a connection has to be there, looking up the name included. @default 0, none */
+  timeoutMs?: number
+  /** Gives the dial up when it is aborted: it rejects with the reason. No effect afterwards. */
+  signal?: AbortSignal
   onRequest?: OnRequest
   onDisconnect?: OnDisconnect
   onError?: OnError
@@ -114,6 +178,8 @@ export interface ShutdownOptions {
   deadlineMs?: number
   /** Whether what remains at the deadline is reset before that. @default false */
   force?: boolean
+  /** Gives up, as the deadline does, when it is aborted; its reason becomes the error's cause. */
+  signal?: AbortSignal
 }
 
 /** Where to listen or whom to dial, checked. */
@@ -123,17 +189,34 @@ export interface Endpoint {
   readonly path: string | undefined
 }
 
-export function checkListenOptions(options: ListenOptions): Endpoint & { backlog: number } {
+/** How to listen, checked. */
+export interface Listening extends Endpoint {
+  readonly backlog: number
+  readonly reusePort: boolean
+  readonly ipv6Only: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+/** Connection options, checked and complete. */
+export type CheckedTreatment = Required<ConnectionOptions>
+
+export function checkListenOptions(options: ListenOptions): Listening {
   checkObject(options, 'options')
-  const backlog = checkOptionalInteger(options.backlog, 'options.backlog', 1, BACKLOG_MAX, BACKLOG)
-  return { ...checkEndpoint(options, 0), backlog }
+  return {
+    ...checkEndpoint(options, 0),
+    backlog: checkOptionalInteger(options.backlog, 'options.backlog', 1, BACKLOG_MAX, BACKLOG),
+    reusePort: checkOptionalBoolean(options.reusePort, 'options.reusePort', false),
+    ipv6Only: checkOptionalBoolean(options.ipv6Only, 'options.ipv6Only', false),
+    signal: checkOptionalSignal(options.signal, 'options.signal'),
+  }
 }
 
 export function checkDialOptions(options: DialOptions): Endpoint & {
   localAddress: string | undefined
   localPort: number
-  noDelay: boolean
-  treatment: Required<ConnectionOptions>
+  timeoutMs: number
+  signal: AbortSignal | undefined
+  treatment: CheckedTreatment
 } {
   checkObject(options, 'options')
   checkHandlers(options)
@@ -142,22 +225,30 @@ export function checkDialOptions(options: DialOptions): Endpoint & {
     ...checkEndpoint(options, 1),
     localAddress: checkOptionalString(options.localAddress, 'options.localAddress'),
     localPort: checkOptionalInteger(options.localPort, 'options.localPort', 0, PORT_MAX, 0),
-    noDelay: checkOptionalBoolean(options.noDelay, 'options.noDelay', true),
+    timeoutMs: checkOptionalMillis(options.timeoutMs, 'options.timeoutMs'),
+    signal: checkOptionalSignal(options.signal, 'options.signal'),
   }
 }
 
 /** Checks the handlers of a loop or a dial. */
 export function checkHandlers(options: object): void {
   const all = options as Record<string, unknown>
-  for (const name of ['onConnect', 'onRequest', 'onDisconnect', 'onError']) {
+  for (const name of ['onPrepare', 'onConnect', 'onRequest', 'onDisconnect', 'onError']) {
     checkOptionalFunction(all[name], `options.${name}`)
   }
 }
 
 /** Checks how connections are to be treated, and fills in what is not said. */
-export function checkTreatment(options: ConnectionOptions): Required<ConnectionOptions> {
-  const { autoRelease, readBufferMax, writeBufferMax } = options
+export function checkTreatment(options: ConnectionOptions): CheckedTreatment {
+  const { autoRelease, readBufferMax, writeBufferMax, allowHalfOpen, noDelay } = options
+  const { keepAlive = false } = options
   return {
+    allowHalfOpen: checkOptionalBoolean(allowHalfOpen, 'options.allowHalfOpen', false),
+    noDelay: checkOptionalBoolean(noDelay, 'options.noDelay', true),
+    keepAlive: checkKeepAlive(keepAlive, 'options.keepAlive'),
+    readTimeoutMs: checkOptionalMillis(options.readTimeoutMs, 'options.readTimeoutMs'),
+    writeTimeoutMs: checkOptionalMillis(options.writeTimeoutMs, 'options.writeTimeoutMs'),
+    idleTimeoutMs: checkOptionalMillis(options.idleTimeoutMs, 'options.idleTimeoutMs'),
     autoRelease: checkOptionalBoolean(autoRelease, 'options.autoRelease', true),
     readBufferMax: checkBufferMax(readBufferMax, 'readBufferMax', READ_BUFFER_MAX),
     writeBufferMax: checkBufferMax(writeBufferMax, 'writeBufferMax', WRITE_BUFFER_MAX),
@@ -168,12 +259,40 @@ function checkBufferMax(value: number | undefined, name: string, fallback: numbe
   return checkOptionalInteger(value, `options.${name}`, 1, BUFFER_MAX_MAX, fallback)
 }
 
+export function checkKeepAlive(value: KeepAlive | false, name: string): KeepAlive | false {
+  if (value === false) return false
+  const { idleMs, intervalMs, count } = checkObject(value, name)
+  checkInteger(idleMs, `${name}.idleMs`, 1, KEEP_ALIVE_MS_MAX)
+  checkOptionalInteger(intervalMs, `${name}.intervalMs`, 1, KEEP_ALIVE_MS_MAX, 1)
+  checkOptionalInteger(count, `${name}.count`, 1, KEEP_ALIVE_COUNT_MAX, 1)
+  return value
+}
+
+/** The same in whole seconds, as systems have it; 0 leaves it to them. */
+export function keepAliveWords(
+  keepAlive: KeepAlive | false,
+): { idleSeconds: number; intervalSeconds: number; count: number } | undefined {
+  if (keepAlive === false) return undefined
+  const { idleMs, intervalMs = 0, count = 0 } = keepAlive
+  return {
+    idleSeconds: Math.ceil(idleMs / 1000),
+    intervalSeconds: Math.ceil(intervalMs / 1000),
+    count,
+  }
+}
+
+/** The most connections that a loop may have; 0 is no limit. */
+export function checkConnectionsMax(value: number | undefined): number {
+  return checkOptionalInteger(value, 'options.connectionsMax', 1, 2 ** 31 - 1, 0)
+}
+
 export function checkShutdownOptions(options: ShutdownOptions): void {
   checkObject(options, 'options')
   checkOptionalBoolean(options.force, 'options.force', false)
   if (options.deadlineMs !== undefined) {
-    checkInteger(options.deadlineMs, 'options.deadlineMs', 0, 2 ** 31 - 1)
+    checkMillis(options.deadlineMs, 'options.deadlineMs')
   }
+  checkOptionalSignal(options.signal, 'options.signal')
 }
 
 function checkEndpoint(
@@ -186,8 +305,8 @@ function checkEndpoint(
     if (host !== undefined || options.port !== undefined) {
       throw invalidArgValue('options.path', path, 'excludes host and port')
     }
-    if (path.includes('\0')) {
-      throw invalidArgValue('options.path', path, 'must not contain null characters')
+    if (path.includes('\0', 1) || path === '\0') {
+      throw invalidArgValue('options.path', path, 'must not contain null characters but in front')
     }
     return { host: undefined, port: 0, path }
   }

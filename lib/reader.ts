@@ -142,8 +142,10 @@ export class Reader extends WaitingNumberReads {
       if (input.length < n) {
         waits.begin()
         try {
-          if (this.#connection.isActive) this.#connection._intake.want(n)
-          while (input.length < n && this.#connection.isActive) await waits.input(n)
+          if (this.#connection._receives) this.#connection._intake.want(n)
+          while (input.length < n && this.#connection._receives) {
+            if (await waits.input(n)) throw readTimeout()
+          }
         } finally {
           waits.end()
         }
@@ -160,6 +162,7 @@ export class Reader extends WaitingNumberReads {
 
   async #readUntil(delimiter: number | Uint8Array, ignore: () => void): Promise<Buffer> {
     const { input, _waits: waits } = this.#connection
+    let isWaiting = false
     try {
       const length = typeof delimiter === 'number' ? 1 : delimiter.length
       if (waits.isReading) throw concurrentRead()
@@ -169,21 +172,24 @@ export class Reader extends WaitingNumberReads {
         // What was searched before may hold the beginning of the delimiter.
         const index = input.indexOf(delimiter, Math.max(0, searched - length + 1))
         if (index >= 0) return input.next(index + length)
-        if (!this.#connection.isActive) throw this.#connection._endError()
+        if (!this.#connection._receives) throw this.#connection._endError()
         searched = input.length
-        waits.begin()
-        try {
-          this.#connection._intake.want(searched + 1)
-          await waits.input(searched + 1)
-        } finally {
-          waits.end()
-        }
+        if (!isWaiting) waits.begin()
+        isWaiting = true
+        this.#connection._intake.want(searched + 1)
+        if (await waits.input(searched + 1)) throw readTimeout()
       }
     } catch (error) {
       queueMicrotask(ignore)
       throw error
+    } finally {
+      if (isWaiting) waits.end()
     }
   }
+}
+
+function readTimeout(): Error {
+  return failure('ERR_NODEPOLL_READ_TIMEOUT', 'what is to be read has not come in time')
 }
 
 function concurrentRead(): Error {

@@ -4,6 +4,8 @@ import { settle, startedRuntime } from './internal/runtime.ts'
 import { checkInteger, checkObject, checkOneOf, checkOptionalBoolean } from './internal/validate.ts'
 import { canTurnInline, type NativeStats } from './native/index.ts'
 
+const LOAD_BALANCES = ['roundRobin', 'random', 'leastConnections']
+
 /** What the runtime of this environment (main thread or worker) is made of. */
 export interface RuntimeOptions {
   /**
@@ -22,6 +24,12 @@ export interface RuntimeOptions {
    * @default max(1, min(4, availableParallelism() - 1))
    */
   pollers?: number
+  /**
+   * Which I/O thread gets the next connection: each in turn, any, or the one with the fewest.
+   *
+   * @default 'roundRobin'
+   */
+  loadBalance?: 'roundRobin' | 'random' | 'leastConnections'
   /**
    * Bytes of the arena, all connections together. At the limit sockets pause, none fails; the
    * read that has waited longest gets what it waits for, up to a quarter more.
@@ -45,6 +53,8 @@ export interface RuntimeStats {
   readonly pollers: number
   readonly connections: number
   readonly listeners: number
+  /** Handlers that have returned a promise which is pending. */
+  readonly handlersPending: number
   /** Bytes granted to the arena. */
   readonly arenaBytes: number
   /** Bytes of the nodes that JavaScript holds. */
@@ -70,6 +80,8 @@ export interface RuntimeStats {
   readonly switches: number
   /** Times that an I/O thread had to wake JavaScript. */
   readonly wakeupsOfHost: number
+  /** Times that JavaScript, or another I/O thread, had to wake an I/O thread. */
+  readonly wakeupsOfPoller: number
   /** Turns of the I/O threads. */
   readonly turns: number
   /** Batches that JavaScript sent by itself while the I/O thread slept. */
@@ -113,8 +125,11 @@ export interface RuntimeStats {
  */
 export function configure(options: RuntimeOptions): void {
   checkObject(options, 'options')
-  const { host, pollers, memoryMax, guard } = options
+  const { host, pollers, loadBalance, memoryMax, guard } = options
   if (host !== undefined) checkOneOf(host, 'options.host', ['auto', 'thread', 'inline'])
+  if (loadBalance !== undefined) {
+    checkOneOf(loadBalance, 'options.loadBalance', LOAD_BALANCES)
+  }
   if (pollers !== undefined) checkInteger(pollers, 'options.pollers', 1, POLLERS_MAX)
   if (memoryMax !== undefined) {
     checkInteger(memoryMax, 'options.memoryMax', 4 * CHUNK_BYTES, MEMORY_MAX_MAX)
@@ -129,6 +144,7 @@ export function configure(options: RuntimeOptions): void {
   settle({
     ...(host === undefined ? {} : { host }),
     ...(pollers === undefined ? {} : { pollers }),
+    ...(loadBalance === undefined ? {} : { loadBalance }),
     ...(memoryMax === undefined ? {} : { memoryMax }),
     ...(guard === undefined ? {} : { guard }),
   })
@@ -152,6 +168,7 @@ export function stats(): RuntimeStats {
     pollers: count('pollers'),
     connections: count('connections'),
     listeners: count('listeners'),
+    handlersPending: started?.dispatcher.handlersPending ?? 0,
     arenaBytes: count('arenaBytes'),
     arenaBytesLeased: count('arenaBytesLeased'),
     arenaBytesSliced: started?.dispatcher.memory.bytesSliced ?? 0,
@@ -165,6 +182,7 @@ export function stats(): RuntimeStats {
     exchanges: count('exchanges'),
     switches: count('switches'),
     wakeupsOfHost: count('wakeupsOfHost'),
+    wakeupsOfPoller: count('wakeupsOfPoller'),
     turns: count('turns'),
     drives: count('drives'),
     events: count('events'),

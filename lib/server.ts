@@ -28,6 +28,18 @@ export class Server {
     return this.#listener.close()
   }
 
+  /** Lets the listener and the loop's connections keep the process alive, as they do at first. */
+  ref(): this {
+    this.loop.ref()
+    return this
+  }
+
+  /** Lets the process end although the listener and connections of the loop are open. */
+  unref(): this {
+    this.loop.unref()
+    return this
+  }
+
   /** Stops accepting and closes connections as they become idle. See {@link EventLoop.shutdown}. */
   shutdown(options?: ShutdownOptions): Promise<void> {
     return this.loop.shutdown(options)

@@ -3,6 +3,7 @@ import { closedError, failure, isNodepollError } from './errors.ts'
 import { Builder } from './internal/builder.ts'
 import { ACKNOWLEDGE_BYTES, REFERENCE_BYTES_MIN, WRITE_LIMIT_FACTOR } from './internal/limits.ts'
 import type { Memory } from './internal/memory.ts'
+import { now } from './internal/patience.ts'
 import { WritingEnd } from './internal/writing-end.ts'
 import { COMMAND_ACKNOWLEDGE } from './native/record.ts'
 
@@ -97,7 +98,9 @@ export class Writer extends WritingEnd {
   /**
    * Waits until the kernel has taken all flushed bytes.
    *
-   * Rejects with the reason if the connection ends first.
+   * Rejects with the reason if the connection ends first, and with `ERR_NODEPOLL_WRITE_TIMEOUT`
+   * after the write timeout or deadline: the bytes stay queued in order, and can be waited for
+   * again.
    */
   drained(): Promise<void> {
     const draining: Promise<void> = this.#drained(() => draining.catch(noop))
@@ -135,12 +138,14 @@ export class Writer extends WritingEnd {
   async #drained(ignore: () => void): Promise<void> {
     const connection = this.#connection
     const target = this.#flushed
-    while (connection.bytesWritten < target && !connection._hasEnded) {
+    const since = now()
+    let isLate = false
+    while (connection.bytesWritten < target && !connection._hasEnded && !isLate) {
       this.#acknowledge()
-      await connection._waits.drain()
+      isLate = await connection._waits.drain(since)
     }
     if (connection.bytesWritten >= target) return
-    const error = connection._reason?.error ?? closedError()
+    const error = isLate ? writeTimeout() : (connection._reason?.error ?? closedError())
     // One that nobody awaits any more must not end the process when its connection does. After the
     // error is made: its stack leads to the caller only while the caller alone waits.
     queueMicrotask(ignore)
@@ -164,4 +169,8 @@ export class Writer extends WritingEnd {
     this.#acknowledged = this.#flushed
     this.#connection._channel.command(COMMAND_ACKNOWLEDGE)
   }
+}
+
+function writeTimeout(): Error {
+  return failure('ERR_NODEPOLL_WRITE_TIMEOUT', 'the peer has not taken the output in time')
 }

@@ -1,5 +1,5 @@
 import type { Connection } from '../connection.ts'
-import { COMMAND_FILL, COMMAND_WRITE } from '../native/record.ts'
+import { COMMAND_FILL, COMMAND_KEEP_ALIVE, COMMAND_WRITE } from '../native/record.ts'
 import type { Dispatcher, Opened } from './dispatcher.ts'
 import type { Lane } from './lane.ts'
 import type { Segment } from './segment.ts'
@@ -30,6 +30,13 @@ export class Channel {
   /** Writes a command about the connection, some about a position in its input. */
   command(kind: number, position = 0): void {
     this.#lane.command(kind, this.#slot, this.#generation, position | 0)
+    this.dispatcher.schedule()
+  }
+
+  /** Sets how a silent peer is probed: seconds and a count. */
+  keepAlive(idle: number, interval: number, count: number): void {
+    const [slot, generation] = [this.#slot, this.#generation]
+    this.#lane.commandSegment(COMMAND_KEEP_ALIVE, slot, generation, idle, interval, count)
     this.dispatcher.schedule()
   }
 

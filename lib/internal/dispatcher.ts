@@ -66,6 +66,10 @@ export class Dispatcher {
   readonly #native: NativeRuntime
   readonly #control: Int32Array
   readonly #crossOver: () => void
+  /** Handlers that have returned a promise which is pending. */
+  handlersPending = 0
+  /** The connection whose handler runs right now, up to its first `await`. */
+  running: Connection | undefined
   #held = 0
   #numbers = 0
   /** The events in hand are being dispatched, or an exchange is certain to come. */
@@ -228,6 +232,10 @@ export class Dispatcher {
       case record.EVENT_QUIET:
         connection?._channel.noteSent(word(record.SENT))
         connection?._quiet()
+        break
+      case record.EVENT_IDLE:
+        connection?._channel.noteSent(word(record.SENT))
+        connection?._idle(word(record.IDLE_MILLIS))
         break
       case record.EVENT_CLOSED:
         connection?._channel.noteSent(word(record.SENT))

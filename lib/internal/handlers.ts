@@ -1,11 +1,12 @@
 import type { Connection } from '../connection.ts'
-import type { CloseReason } from './close-reason.ts'
+import { publishError } from './diagnostics.ts'
 import type { Scope } from './dispatcher.ts'
 
 export type Handler = (connection: Connection, context: unknown) => unknown
 
 /** What a connection calls, shared by all connections of a loop. */
 export interface Handlers {
+  readonly onPrepare: Handler | undefined
   readonly onConnect: Handler | undefined
   readonly onRequest: Handler | undefined
   readonly onDisconnect: Handler | undefined
@@ -13,9 +14,13 @@ export interface Handlers {
   readonly autoRelease: boolean
   readonly readBufferMax: number
   readonly writeBufferMax: number
+  readonly readTimeoutMs: number
+  readonly writeTimeoutMs: number
+  readonly idleTimeoutMs: number
+  readonly allowHalfOpen: boolean
   readonly scope: Scope
   /** A connection has ended and its close callbacks have run. */
-  readonly ended: (connection: Connection, reason: CloseReason) => void
+  readonly ended: (connection: Connection) => void
 }
 
 /**
@@ -27,6 +32,7 @@ export function reportError(
   error: unknown,
   connection?: Connection,
 ): void {
+  publishError(error, connection)
   try {
     if (onError === undefined) {
       process.emitWarning(error instanceof Error ? error : String(error))

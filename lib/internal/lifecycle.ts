@@ -1,33 +1,34 @@
 import type { CloseCallback, Connection } from '../connection.ts'
-import { closedError, failure } from '../errors.ts'
 import type { LinkBuffer } from '../link-buffer.ts'
 import {
   COMMAND_CLOSE,
   COMMAND_DESTROY,
-  COMMAND_PAUSE,
+  COMMAND_IDLE,
   COMMAND_PROBE,
-  COMMAND_RESUME,
+  COMMAND_WINDOW,
 } from '../native/record.ts'
 import type { Writer } from '../writer.ts'
 import { Channel } from './channel.ts'
 import { type CloseReason, isEndError } from './close-reason.ts'
+import { Condition } from './condition.ts'
 import type { Dispatcher, Opened } from './dispatcher.ts'
 import { Ending } from './ending.ts'
+import { publishClosed, publishOpened } from './diagnostics.ts'
+import {
+  CALLING_BACK,
+  CLOSING,
+  ENDED,
+  FINISHED,
+  FRESH,
+  LEAVING,
+  PAUSED,
+  PEER_ENDED,
+  PENDING,
+  QUIET,
+  UNREFFED,
+  WITHHELD,
+} from './flags.ts'
 import { callGuarded, type Handler, type Handlers, isThenable, reportError } from './handlers.ts'
-import { Waits } from './waits.ts'
-
-// What has happened to a connection, as bits of one number.
-const PENDING = 1 // a handler of it is running or awaited
-const FRESH = 2 // input has come, or was consumed, since onRequest was called last
-const PEER_ENDED = 4 // the peer has sent FIN
-const CLOSING = 8 // we have asked for the end
-const ENDED = 16 // the socket is gone
-const CALLING_BACK = 32 // close callbacks are running
-const FINISHED = 64 // close callbacks have run
-const LEAVING = 128 // it is to be closed when it is idle
-const QUIET = 256 // nothing has come since the driver was asked whether something is on its way
-const PAUSED = 512 // the user wants the socket not to be read
-const WITHHELD = 1024 // input has come all the same: it was on its way
 
 /** Stands for onConnect where a count of consumed bytes stands for onRequest. */
 const CONNECTING = -1
@@ -36,48 +37,35 @@ const CONNECTING = -1
  * The life of a connection: what has happened to it, which handler is due, how it ends. What its
  * user sees of it is {@link Connection}, which is made from this.
  */
-export abstract class Lifecycle {
-  /** @internal */
-  readonly _handlers: Handlers
+export abstract class Lifecycle extends Condition {
   /** @internal */
   readonly _channel: Channel
-  /** @internal */
-  _reason: CloseReason | undefined
   /** Input, once there was any or somebody has asked. @internal */
   _input: LinkBuffer | undefined
   /** Output, likewise. @internal */
   _writer: Writer | undefined
+  /** Milliseconds without a byte after which it is closed, or 0. @internal */
+  _idleMs: number
   #onRequest: Handler | undefined
   #onDisconnect: Handler | undefined
-  #flags = 0
   #context: unknown
   #bytesRead = 0
-  #waits: Waits | undefined
   #ending: Ending<CloseCallback> | undefined
 
   constructor(dispatcher: Dispatcher, handlers: Handlers, opened: Opened) {
-    this._handlers = handlers
+    super(handlers)
     this.#onRequest = handlers.onRequest
     this.#onDisconnect = handlers.onDisconnect
+    this._idleMs = handlers.idleTimeoutMs
     this._channel = new Channel(dispatcher, opened, this.#self)
   }
 
   /** The bytes that have arrived and are unread. */
   abstract get input(): LinkBuffer
 
-  /** `false` from the moment an end of the connection is known: a FIN, an error, our `close()`. */
-  get isActive(): boolean {
-    return (this.#flags & (PEER_ENDED | CLOSING | ENDED)) === 0
-  }
-
   /** Bytes received so far. */
   get bytesRead(): number {
     return this.#bytesRead
-  }
-
-  /** Whether {@link Connection.pause} is in force. */
-  get isPaused(): boolean {
-    return (this.#flags & PAUSED) !== 0
   }
 
   /** Settles when the connection has ended, whoever ended it. Never rejects. */
@@ -90,38 +78,9 @@ export abstract class Lifecycle {
     return this.#theEnd.closing(this._hasEnded ? this._reason : undefined)
   }
 
-  /** Whether the socket is gone. @internal */
-  get _hasEnded(): boolean {
-    return (this.#flags & ENDED) !== 0
-  }
-
-  /** What reads and drains wait for. @internal */
-  get _waits(): Waits {
-    return (this.#waits ??= new Waits())
-  }
-
-  /** Which of all reads that have waited is under way here. @internal */
-  get _waitingSince(): number {
-    return this.#waits?.since ?? Infinity
-  }
-
-  /** What a read beyond the end fails with. @internal */
-  _endError(): unknown {
-    const reason = this._reason
-    if (reason?.by === 'peer') {
-      return failure('ERR_NODEPOLL_EOF', 'the peer has ended the connection')
-    }
-    return reason?.error ?? closedError()
-  }
-
-  /** @internal */
-  _checkWritable(): void {
-    if (this.#flags & (CLOSING | ENDED)) throw closedError()
-  }
-
   /** @internal */
   _addCloseCallback(callback: CloseCallback): void {
-    if (this.#flags & FINISHED) {
+    if (this._flags & FINISHED) {
       queueMicrotask(
         () => void this._handlers.scope.runInAsyncScope(() => this.#callBack(callback)),
       )
@@ -130,27 +89,11 @@ export abstract class Lifecycle {
     }
   }
 
-  /** Stops reading the socket. @internal */
-  _pause(): void {
-    if (this.#flags & (PAUSED | ENDED)) return
-    this.#flags |= PAUSED
-    this._channel.command(COMMAND_PAUSE)
-  }
-
-  /** Reads the socket again. @internal */
-  _resume(): void {
-    if ((this.#flags & PAUSED) === 0) return
-    this.#flags &= ~PAUSED
-    if (!this._hasEnded) this._channel.command(COMMAND_RESUME)
-    this.#showWithheld()
-    this.#advanceSoon()
-  }
-
   /** From now on this handler is called. It may look at what another one has left. @internal */
   _setOnRequest(handler: Handler): void {
     this.#onRequest = handler
-    this.#flags |= FRESH
-    this.#advanceSoon()
+    this._flags |= FRESH
+    this._advanceSoon()
   }
 
   /** @internal */
@@ -160,64 +103,80 @@ export abstract class Lifecycle {
 
   /** Closes the connection as soon as no handler is pending and all input is read. @internal */
   _closeWhenIdle(): void {
-    this.#flags |= LEAVING
+    this._flags |= LEAVING
     this.#advance()
   }
 
-  /** Begins the life of an accepted connection. @internal */
+  /** Begins the life of a connection. @internal */
   _opened(): void {
-    const { onConnect } = this._handlers
-    if (onConnect === undefined) return
-    this.#call(onConnect, CONNECTING)
+    publishOpened(this.#self)
+    if (this._idleMs > 0) this._channel.command(COMMAND_IDLE, this._idleMs)
+    const { onPrepare, onConnect } = this._handlers
+    if (onPrepare !== undefined) this.#prepare(onPrepare)
+    if (onConnect !== undefined && (this._flags & (CLOSING | ENDED)) === 0) {
+      this.#call(onConnect, CONNECTING)
+    }
+    this.#advance()
   }
 
   /** Bytes have arrived, with a lease on them and `front` bytes in front of them. @internal */
   _received(node: number, offset: number, length: number, front: number): void {
-    if (this.#flags & CLOSING) {
+    if (this._flags & CLOSING) {
       this._channel.dispatcher.memory.release(node)
       return
     }
     const { _chain: chain } = this.input
     chain.receive(node, offset, length, front)
     this.#bytesRead += length
-    this.#flags = (this.#flags | (this.#flags & PAUSED ? WITHHELD : FRESH)) & ~QUIET
-    if (this.#waits?.inputCame(chain.length)) this._channel.dispatcher.yieldToContinuations()
+    this._flags = (this._flags | (this._flags & PAUSED ? WITHHELD : FRESH)) & ~QUIET
+    this._inputCame(chain.length)
     this.#advance()
     if (chain.length > 0) chain.memory.rests.add(chain)
   }
 
   /** The peer has sent FIN. @internal */
   _peerEnded(): void {
-    if (this.#flags & (CLOSING | ENDED)) return
-    this.#flags |= PEER_ENDED
-    this._reason ??= { by: 'peer' }
-    this.#inputEnded()
-    this.#disconnected()
+    if (this._flags & (CLOSING | ENDED)) return
+    this._flags |= PEER_ENDED
+    this._inputCame(Infinity)
+    if (!this._handlers.allowHalfOpen) {
+      this._reason ??= { by: 'peer' }
+      this._abort()
+      this.#disconnected()
+    }
     this.#advance()
+  }
+
+  /** No byte has come or gone for so long. @internal */
+  _idle(ms: number): void {
+    // It may have been told to wait longer in the meantime.
+    if (ms === this._idleMs) this._end({ by: 'timeout' }, COMMAND_CLOSE)
   }
 
   /** The driver was asked, and has found nothing to read. @internal */
   _quiet(): void {
-    this.#flags |= QUIET
+    this._flags |= QUIET
     this.#advance()
   }
 
   /** The kernel has taken what was asked about. @internal */
   _drained(): void {
-    this.#outputTaken()
+    this._outputTaken()
   }
 
   /** The socket is gone. @internal */
   _closed(reason: CloseReason): void {
-    if (this.#flags & ENDED) return
+    if (this._flags & ENDED) return
     this._channel.close()
-    const isByPeer = (this.#flags & (PEER_ENDED | CLOSING)) === 0
-    this.#flags |= ENDED
+    const isHalfOpen = this._handlers.allowHalfOpen && reason.by === 'peer'
+    const isByPeer = (this._flags & (PEER_ENDED | CLOSING)) === 0 && !isHalfOpen
+    this._flags |= ENDED
     this._reason ??= reason
-    this.#showWithheld()
+    this._abort()
+    this._showWithheld()
     this._writer?._drop()
-    this.#inputEnded()
-    this.#outputTaken()
+    this._stopWaiting()
+    publishClosed(this.#self, this._reason)
     if (isByPeer) this.#disconnected()
     if (this.#ending?.settle(this._reason)) this._channel.dispatcher.yieldToContinuations()
     this.#advance()
@@ -226,47 +185,55 @@ export abstract class Lifecycle {
   /** We end the connection. @internal */
   _end(reason: CloseReason, command: number): void {
     // A graceful end may still be cut short; otherwise the first call is the one that counts.
-    const isRepeated = (this.#flags & CLOSING) !== 0 && command === COMMAND_CLOSE
-    if (isRepeated || this.#flags & ENDED) return
-    this.#flags |= CLOSING
+    const isRepeated = (this._flags & CLOSING) !== 0 && command === COMMAND_CLOSE
+    if (isRepeated || this._flags & ENDED) return
+    this._flags |= CLOSING
     this._reason ??= reason
     this._writer?._drop()
-    this.#inputEnded()
-    this._channel.command(command)
+    this._inputCame(Infinity)
+    this._channel.command(command, command === COMMAND_CLOSE ? this.#sendMs : 0)
+    this._abort()
   }
 
   /** Does what is due now: the next request, the end, the close callbacks. */
   #advance(): void {
-    while ((this.#flags & (PENDING | CALLING_BACK | FINISHED)) === 0) {
+    while ((this._flags & (PENDING | CALLING_BACK | FINISHED)) === 0) {
       if (this.#wantsRequest()) {
-        this.#flags &= ~FRESH
+        this._flags &= ~FRESH
         this.#call(this.#onRequest as Handler, this.input._chain.consumed)
-      } else if (this.#flags & ENDED) {
+      } else if (this._flags & ENDED) {
         this.#callBackAll()
       } else {
-        const isEnding = (this.#flags & (PEER_ENDED | WITHHELD)) === PEER_ENDED
-        if (isEnding) this._end({ by: 'peer' }, COMMAND_CLOSE)
-        else if (this.#flags & LEAVING) this.#leave()
+        const hasEnded = (this._flags & (PEER_ENDED | WITHHELD)) === PEER_ENDED
+        if (hasEnded && !this._handlers.allowHalfOpen) this._end({ by: 'peer' }, COMMAND_CLOSE)
+        else if (this._flags & LEAVING) this.#leave()
         return
       }
     }
   }
 
-  /** The same, but not inside of a call of the user's. */
-  #advanceSoon(): void {
+  /** The same, but not inside of a call of the user's. @internal */
+  _advanceSoon(): void {
     queueMicrotask(() => this._handlers.scope.runInAsyncScope(() => this.#advance()))
   }
 
   /** Closes an idle connection, once the driver has found nothing more to read. */
   #leave(): void {
-    if (this.#flags & CLOSING || !this.#hasNoInput()) return
-    if (this.#flags & QUIET) this._end({ by: 'shutdown' }, COMMAND_CLOSE)
+    if (this._flags & CLOSING || !this.#hasNoInput()) return
+    if (this._flags & (QUIET | PEER_ENDED)) this._end({ by: 'shutdown' }, COMMAND_CLOSE)
     else this._channel.command(COMMAND_PROBE)
   }
 
-  /** What came while reading was paused is there for onRequest. */
-  #showWithheld(): void {
-    if (this.#flags & WITHHELD) this.#flags = (this.#flags | FRESH) & ~WITHHELD
+  /** What came while reading was paused is there for onRequest. @internal */
+  _showWithheld(): void {
+    if (this._flags & WITHHELD) this._flags = (this._flags | FRESH) & ~WITHHELD
+  }
+
+  /** How long the output of a graceful close may take, or 0 for the usual time. */
+  get #sendMs(): number {
+    const sendMs = this._writeMsLeft
+    // Who has waited so long for a byte to leave waits no longer than that.
+    return this._reason?.by === 'timeout' && sendMs === 0 ? this._idleMs : sendMs
   }
 
   get #self(): Connection {
@@ -282,8 +249,23 @@ export abstract class Lifecycle {
   }
 
   #wantsRequest(): boolean {
-    const isDue = (this.#flags & (FRESH | CLOSING)) === FRESH
+    const isDue = (this._flags & (FRESH | CLOSING)) === FRESH
     return isDue && this.#onRequest !== undefined && !this.#hasNoInput()
+  }
+
+  /** Calls onPrepare, and opens the window for input unless that has ended the connection. */
+  #prepare(onPrepare: Handler): void {
+    this._flags |= PENDING
+    const failed = (error: unknown): void => this.#handlerFailed(error)
+    void callGuarded(() => {
+      const result = onPrepare(this.#self, undefined)
+      // A promise is waited for by nobody here.
+      if (!isThenable(result)) this.#context = result
+      return result
+    }, failed)
+    this._flags &= ~PENDING
+    if (this._flags & (CLOSING | ENDED)) return
+    this._channel.command(COMMAND_WINDOW, this._handlers.readBufferMax)
   }
 
   /**
@@ -291,9 +273,9 @@ export abstract class Lifecycle {
    * what had been read before it, or `CONNECTING` for onConnect.
    */
   #call(handler: Handler, consumed: number): void {
-    this.#flags = (this.#flags | PENDING) & ~QUIET
+    this._flags = (this._flags | PENDING) & ~QUIET
     try {
-      const result = handler(this.#self, this.#context)
+      const result = this.#run(handler, this.#context)
       if (isThenable(result)) {
         this.#await(result, consumed)
         return
@@ -302,13 +284,26 @@ export abstract class Lifecycle {
     } catch (error) {
       this.#handlerFailed(error)
     }
-    this.#flags &= ~PENDING
+    this._flags &= ~PENDING
+  }
+
+  #run(handler: Handler, argument: unknown): unknown {
+    const { dispatcher } = this._channel
+    dispatcher.running = this.#self
+    try {
+      return handler(this.#self, argument)
+    } finally {
+      dispatcher.running = undefined
+    }
   }
 
   #await(result: PromiseLike<unknown>, consumed: number): void {
-    this._channel.dispatcher.yieldToContinuations()
+    const { dispatcher } = this._channel
+    dispatcher.yieldToContinuations()
+    dispatcher.handlersPending++
     const goOn = (): void => {
-      this.#flags &= ~PENDING
+      dispatcher.handlersPending--
+      this._flags &= ~PENDING
       this._handlers.scope.runInAsyncScope(() => this.#advance())
     }
     result
@@ -327,12 +322,16 @@ export abstract class Lifecycle {
     const { input } = this
     if (this._handlers.autoRelease) input.release()
     // What consumes nothing waits for more, and is not called again for the same bytes.
-    if (input._chain.consumed !== consumed) this.#flags |= FRESH
+    if (input._chain.consumed !== consumed) this._flags |= FRESH
   }
 
   #handlerFailed(error: unknown): void {
     // That a handler fails because its connection has ended is not an error of its own.
-    if (!this.isActive && isEndError(error)) return
+    if (!this._receives && isEndError(error)) {
+      // With `allowHalfOpen` nobody else would end it.
+      if (this._flags & PEER_ENDED) this._end({ by: 'peer' }, COMMAND_CLOSE)
+      return
+    }
     this._end({ by: 'error', error }, COMMAND_DESTROY)
     reportError(this._handlers.onError, error, this.#self)
   }
@@ -345,7 +344,7 @@ export abstract class Lifecycle {
   }
 
   #callBackAll(): void {
-    this.#flags |= CALLING_BACK
+    this._flags |= CALLING_BACK
     if (this.#ending === undefined) {
       this.#finish()
     } else {
@@ -357,24 +356,16 @@ export abstract class Lifecycle {
   }
 
   #finish(): void {
-    this.#flags |= FINISHED
+    this._flags |= FINISHED
     this._input?._chain.letGo()
-    this._handlers.ended(this.#self, this._reason as CloseReason)
-    this._channel.dispatcher.unhold()
+    this._handlers.ended(this.#self)
+    if ((this._flags & UNREFFED) === 0) this._channel.dispatcher.unhold()
   }
 
   #callBack(callback: CloseCallback): Promise<void> | undefined {
     const failed = (error: unknown): void => reportError(this._handlers.onError, error, this.#self)
-    const pending = callGuarded(() => callback(this.#self, this._reason as CloseReason), failed)
+    const pending = callGuarded(() => this.#run(callback as Handler, this._reason), failed)
     if (pending !== undefined) this._channel.dispatcher.yieldToContinuations()
     return pending
-  }
-
-  #inputEnded(): void {
-    if (this.#waits?.inputCame(Infinity)) this._channel.dispatcher.yieldToContinuations()
-  }
-
-  #outputTaken(): void {
-    if (this.#waits?.outputTaken()) this._channel.dispatcher.yieldToContinuations()
   }
 }

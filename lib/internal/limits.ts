@@ -96,6 +96,16 @@ export const POLLERS_MAX = 64
 /** Poller threads that are started unless the user wants more. */
 export const POLLERS_DEFAULT_MAX = 4
 
+/** What Linux takes for the times of keep-alive, and for its count. */
+export const KEEP_ALIVE_MS_MAX: number = 32_767_000
+export const KEEP_ALIVE_COUNT_MAX = 127
+
+/** Time that a dial gives one address before it tries the next one as well (RFC 8305). */
+export const DIAL_STEP_MS = 250
+
+/** Time after which a shutdown that waits for handlers says so. */
+export const SHUTDOWN_WARNING_MS = 10_000
+
 /** Connections that wait in the kernel to be accepted. */
 export const BACKLOG = 1024
 export const BACKLOG_MAX = 65_535

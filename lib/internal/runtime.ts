@@ -17,6 +17,7 @@ export interface Runtime {
 export interface RuntimeSettings {
   readonly host: 'auto' | 'thread' | 'inline'
   readonly pollers: number
+  readonly loadBalance: 'roundRobin' | 'random' | 'leastConnections'
   readonly memoryMax: number
   readonly guard: boolean
 }
@@ -43,13 +44,14 @@ function defaultSettings(): RuntimeSettings {
   const spare = availableParallelism() - 1
   return {
     host: 'auto',
+    loadBalance: 'roundRobin',
     pollers: Math.max(1, Math.min(POLLERS_DEFAULT_MAX, spare)),
     memoryMax: MEMORY_MAX,
     guard: process.env['NODEPOLL_GUARD'] === '1',
   }
 }
 
-function start({ host, pollers, memoryMax, guard }: RuntimeSettings): Runtime {
+function start({ host, pollers, loadBalance, memoryMax, guard }: RuntimeSettings): Runtime {
   const control = new Int32Array(CONTROL_LANES + pollers * LANE_WORDS)
   const leaseChanges = new Int32Array(2 * LEASE_CHANGES)
   const lanes: Lane<Connection>[] = []
@@ -58,6 +60,7 @@ function start({ host, pollers, memoryMax, guard }: RuntimeSettings): Runtime {
   const arenaMax = Math.ceil(memoryMax / CHUNK_BYTES) * CHUNK_BYTES
   const options = {
     host: host === 'auto' && !canTurnInline() ? 'thread' : host,
+    loadBalance,
     memoryMax: arenaMax + extraBytes(arenaMax),
     control,
     leaseChanges,

@@ -14,6 +14,37 @@ export function checkInteger(value: unknown, name: string, min: number, max: num
   return value
 }
 
+/** Milliseconds as timers take them. */
+export function checkMillis(value: unknown, name: string): number {
+  return checkInteger(value, name, 0, 2 ** 31 - 1)
+}
+
+export function checkOptionalMillis(value: unknown, name: string): number {
+  return value === undefined ? 0 : checkMillis(value, name)
+}
+
+/** A point in time, as milliseconds since the epoch. */
+export function checkTime(value: Date | number | null, name: string): number | null {
+  if (value === null) return null
+  const isDate = value instanceof Date
+  if (!isDate && typeof value !== 'number') {
+    throw invalidArgType(name, 'a Date, of type number or null', value)
+  }
+  const time = isDate ? value.getTime() : value
+  if (!Number.isFinite(time)) throw outOfRange(name, 'a point in time', value)
+  return time
+}
+
+export function checkBoolean(value: unknown, name: string): boolean {
+  if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value)
+  return value
+}
+
+export function checkOptionalSignal(value: unknown, name: string): AbortSignal | undefined {
+  if (value === undefined || value instanceof AbortSignal) return value
+  throw invalidArgType(name, 'an instance of AbortSignal', value)
+}
+
 export function checkOptionalInteger(
   value: unknown,
   name: string,

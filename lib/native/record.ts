@@ -32,6 +32,8 @@ export const EVENT_NEED_MEMORY = 10
 export const EVENT_FAILED = 11
 /** Event: a read of the socket has found nothing, as a probe has asked for. */
 export const EVENT_QUIET = 12
+/** Event: nothing has come or gone for as long as the host wants to wait. */
+export const EVENT_IDLE = 13
 
 /** Command: send a leased segment; the lease goes with it. */
 export const COMMAND_WRITE = 1
@@ -64,6 +66,14 @@ export const COMMAND_RESUME = 13
  * node goes with it.
  */
 export const COMMAND_FILL = 14
+/** Command: send FIN after the output, and receive on. */
+export const COMMAND_CLOSE_WRITE = 15
+/** Command: tell when nothing has come or gone for some time; 0 is never. */
+export const COMMAND_IDLE = 16
+/** Command: whether small segments are sent at once. */
+export const COMMAND_NO_DELAY = 17
+/** Command: ask a silent peer whether it is still there, or do not. */
+export const COMMAND_KEEP_ALIVE = 18
 
 /** Word: the kind of the record. */
 export const KIND = 0
@@ -87,6 +97,18 @@ export const SENT = 6
 export const FRONT = 7
 /** Word of a command: lower half of a position in the stream that is received. */
 export const POSITION = 6
+/** Word of an idle connection: milliseconds without a byte. */
+export const IDLE_MILLIS = 3
+/** Word of a command: milliseconds. */
+export const MILLIS = 6
+/** Word of a command: whether it is to be so. */
+export const ON = 6
+/** Word of keep-alive: seconds of silence before the first probe; 0 turns it off. */
+export const KEEP_ALIVE_IDLE = 3
+/** Word of keep-alive: seconds between probes; 0 leaves it to the system. */
+export const KEEP_ALIVE_INTERVAL = 4
+/** Word of keep-alive: probes without an answer that end the connection; 0 as above. */
+export const KEEP_ALIVE_COUNT = 5
 /** Word of a listener's command: bytes that each connection may receive at first. */
 export const WINDOW = 4
 /** First word of the peer's address. */

@@ -3,7 +3,9 @@ use std::net::{IpAddr, SocketAddr};
 use napi::bindgen_prelude::Unknown;
 use napi::{Error, Result, Status};
 use napi_derive::napi;
-use nodepoll::{Address, DialOptions, Endpoint, ListenOptions, OpenError, SystemError};
+use nodepoll::{
+    Address, DialOptions, Endpoint, KeepAlive, ListenOptions, OpenError, SystemError, Treatment,
+};
 
 /// What a runtime is made of. The arrays are kept and written to until the environment ends.
 #[napi(object, object_to_js = false)]
@@ -12,6 +14,9 @@ pub struct BindingRuntimeOptions<'env> {
     /// Who turns drivers.
     #[napi(ts_type = "'auto' | 'thread' | 'inline'")]
     pub host: String,
+    /// How connections are spread over drivers.
+    #[napi(ts_type = "'roundRobin' | 'random' | 'leastConnections'")]
+    pub load_balance: String,
     #[napi(ts_type = "Int32Array")]
     pub control: Unknown<'env>,
     #[napi(ts_type = "Int32Array")]
@@ -33,7 +38,26 @@ pub struct BindingListenOptions {
     pub path: Option<String>,
     pub backlog: i32,
     pub ipv6_only: bool,
+    pub reuse_port: bool,
+}
+
+/// Probes of a silent connection. 0 leaves interval and count to the system.
+#[napi(object, object_to_js = false)]
+pub struct BindingKeepAlive {
+    pub idle_seconds: u32,
+    pub interval_seconds: u32,
+    pub count: u32,
+}
+
+/// What is special about the connections of a listener.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub struct BindingTreatment {
     pub no_delay: bool,
+    pub keep_alive: Option<BindingKeepAlive>,
+    /// The number of a limit that several listeners may share.
+    pub limit: u32,
+    /// How many connections it allows; 0 is no limit.
+    pub limit_max: u32,
 }
 
 /// Whom to dial: an IP address and a port, or a path.
@@ -46,6 +70,7 @@ pub struct BindingDialOptions {
     pub local_host: Option<String>,
     pub local_port: u16,
     pub no_delay: bool,
+    pub keep_alive: Option<BindingKeepAlive>,
     /// Bytes that the connection may receive at first.
     pub window: u32,
 }
@@ -73,7 +98,7 @@ impl TryFrom<BindingListenOptions> for ListenOptions {
             endpoint: endpoint(options.host.as_deref(), options.port, options.path)?,
             backlog: options.backlog,
             ipv6_only: options.ipv6_only,
-            no_delay: options.no_delay,
+            reuse_port: options.reuse_port,
         })
     }
 }
@@ -90,8 +115,29 @@ impl TryFrom<BindingDialOptions> for DialOptions {
             endpoint: endpoint(options.host.as_deref(), options.port, options.path)?,
             local: local.transpose()?,
             no_delay: options.no_delay,
+            keep_alive: options.keep_alive.map(KeepAlive::from),
             window: options.window,
         })
+    }
+}
+
+impl From<BindingKeepAlive> for KeepAlive {
+    fn from(options: BindingKeepAlive) -> Self {
+        Self {
+            idle_seconds: options.idle_seconds,
+            interval_seconds: options.interval_seconds,
+            count: options.count,
+        }
+    }
+}
+
+impl From<BindingTreatment> for Treatment {
+    fn from(options: BindingTreatment) -> Self {
+        Self {
+            no_delay: options.no_delay,
+            keep_alive: options.keep_alive.map(KeepAlive::from),
+            limit: (options.limit_max > 0).then_some((options.limit, options.limit_max)),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
 use nodepoll::limits::OUTPUT_RESERVE_BYTES;
 use nodepoll::record::LAYOUT;
-use nodepoll::{Host, Hosting, Runtime, SeamMemory};
+use nodepoll::{Host, Hosting, LoadBalance, Runtime, SeamMemory};
 
 use crate::doorbell::Doorbell;
 use crate::exchange::exchange_function;
@@ -17,6 +17,7 @@ use crate::inline_host::{self, InlineHost};
 use crate::memory::Granted;
 use crate::options::{
     BindingDialOptions, BindingListenOptions, BindingOutcome, BindingRuntimeOptions,
+    BindingTreatment,
 };
 use crate::stats::BindingStats;
 use crate::uv::Uv;
@@ -84,6 +85,7 @@ impl BindingRuntime {
         let BindingRuntimeOptions {
             memory_max,
             host,
+            load_balance,
             control,
             lease_changes,
             commands,
@@ -100,12 +102,13 @@ impl BindingRuntime {
             lanes,
         };
         let hosting = hosting_of(&host)?;
+        let balance = balance_of(&load_balance)?;
         let pump = doorbell;
         let doorbell = Arc::new(Doorbell::new(&env, &pump)?);
         let bell: Arc<dyn Host> = Arc::<Doorbell>::clone(&doorbell);
         let count = memory.lanes.len();
         let arena = Arena::new(bytes(memory_max));
-        let runtime = Runtime::start(memory, arena, &bell, hosting)
+        let runtime = Runtime::start(memory, arena, &bell, hosting, balance)
             .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))?;
         let core = Rc::new(Core {
             runtime: RefCell::new(Some(runtime)),
@@ -184,6 +187,18 @@ impl BindingRuntime {
         })
     }
 
+    /// Says what is special about the connections of a listener, before it accepts.
+    #[napi(catch_unwind)]
+    pub fn treat(&self, lane: u32, listener: u32, treatment: BindingTreatment) -> Result<()> {
+        self.core.with(|runtime| {
+            if lane as usize >= runtime.lane_count() {
+                return Err(Error::new(Status::InvalidArg, format!("no lane {lane}")));
+            }
+            runtime.treat(lane as usize, listener, &treatment.into());
+            Ok(())
+        })
+    }
+
     /// Begins to dial.
     #[napi(catch_unwind)]
     pub fn dial(&self, options: BindingDialOptions) -> Result<BindingOutcome> {
@@ -227,6 +242,18 @@ fn hosting_of(name: &str) -> Result<Hosting> {
         _ => Err(Error::new(
             Status::InvalidArg,
             format!("not a host: {name}"),
+        )),
+    }
+}
+
+fn balance_of(name: &str) -> Result<LoadBalance> {
+    match name {
+        "roundRobin" => Ok(LoadBalance::RoundRobin),
+        "random" => Ok(LoadBalance::Random),
+        "leastConnections" => Ok(LoadBalance::LeastConnections),
+        _ => Err(Error::new(
+            Status::InvalidArg,
+            format!("not a way to balance: {name}"),
         )),
     }
 }

@@ -69,7 +69,7 @@ fn listen(host: &mut RustHost) -> SocketAddr {
         endpoint: Endpoint::Inet(([127, 0, 0, 1], 0).into()),
         backlog: 128,
         ipv6_only: false,
-        no_delay: true,
+        reuse_port: false,
     };
     let (lane, address) = host.listen(&options).expect("a free port");
     host.send(
@@ -88,7 +88,7 @@ fn listen(host: &mut RustHost) -> SocketAddr {
 fn answer(host: &mut RustHost, lane: usize, event: Event) {
     let command = match event {
         Event::Data { id, segment, .. } => Command::Write { id, segment },
-        Event::End { id, .. } => Command::Close { id },
+        Event::End { id, .. } => Command::Close { id, millis: 0 },
         _ => return,
     };
     while !host.send(lane, &command) {

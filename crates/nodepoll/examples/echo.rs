@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         endpoint: Endpoint::Inet(address.parse()?),
         backlog: 1024,
         ipv6_only: false,
-        no_delay: true,
+        reuse_port: false,
     })?;
     host.send(
         lane,
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let events = host.exchange(|host, lane, event| {
             let reply = match event {
                 Event::Data { id, segment, .. } => Command::Write { id, segment },
-                Event::End { id, .. } => Command::Close { id },
+                Event::End { id, .. } => Command::Close { id, millis: 0 },
                 _ => return,
             };
             while !host.send(lane, &reply) {

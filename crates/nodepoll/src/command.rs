@@ -1,10 +1,13 @@
 use linkbuf::SegmentId;
 
+use crate::options::KeepAlive;
 use crate::record::{
     COMMAND_ACCEPT, COMMAND_ACKNOWLEDGE, COMMAND_CANCEL_DIAL, COMMAND_CLOSE,
-    COMMAND_CLOSE_LISTENER, COMMAND_DESTROY, COMMAND_FAULT, COMMAND_FILL, COMMAND_PAUSE,
-    COMMAND_PROBE, COMMAND_RESET, COMMAND_RESUME, COMMAND_WINDOW, COMMAND_WRITE, ConnectionId,
-    DIAL, Fields, KIND, LISTENER, POSITION, Record, WINDOW,
+    COMMAND_CLOSE_LISTENER, COMMAND_CLOSE_WRITE, COMMAND_DESTROY, COMMAND_FAULT, COMMAND_FILL,
+    COMMAND_IDLE, COMMAND_KEEP_ALIVE, COMMAND_NO_DELAY, COMMAND_PAUSE, COMMAND_PROBE,
+    COMMAND_RESET, COMMAND_RESUME, COMMAND_WINDOW, COMMAND_WRITE, ConnectionId, DIAL, Fields,
+    KEEP_ALIVE_COUNT, KEEP_ALIVE_IDLE, KEEP_ALIVE_INTERVAL, KIND, LISTENER, MILLIS, ON, POSITION,
+    Record, WINDOW,
 };
 
 /// What a host tells a driver.
@@ -20,7 +23,11 @@ pub enum Command {
         segment: SegmentId,
     },
     /// [`COMMAND_CLOSE`](crate::record::COMMAND_CLOSE)
-    Close { id: ConnectionId },
+    Close {
+        id: ConnectionId,
+        /// Time to send the output in; 0 stands for the usual time.
+        millis: u32,
+    },
     /// [`COMMAND_DESTROY`](crate::record::COMMAND_DESTROY)
     Destroy { id: ConnectionId },
     /// [`COMMAND_RESET`](crate::record::COMMAND_RESET)
@@ -49,6 +56,17 @@ pub enum Command {
         room: SegmentId,
         position: u32,
     },
+    /// [`COMMAND_CLOSE_WRITE`](crate::record::COMMAND_CLOSE_WRITE)
+    CloseWrite { id: ConnectionId },
+    /// [`COMMAND_IDLE`](crate::record::COMMAND_IDLE)
+    Idle { id: ConnectionId, millis: u32 },
+    /// [`COMMAND_NO_DELAY`](crate::record::COMMAND_NO_DELAY)
+    NoDelay { id: ConnectionId, on: bool },
+    /// [`COMMAND_KEEP_ALIVE`](crate::record::COMMAND_KEEP_ALIVE)
+    KeepAlive {
+        id: ConnectionId,
+        keep_alive: Option<KeepAlive>,
+    },
 }
 
 impl Command {
@@ -59,7 +77,9 @@ impl Command {
             Self::Write { id, segment } => {
                 Fields::new(COMMAND_WRITE).with_id(id).with_segment(segment)
             }
-            Self::Close { id } => Fields::new(COMMAND_CLOSE).with_id(id),
+            Self::Close { id, millis } => Fields::new(COMMAND_CLOSE)
+                .with_id(id)
+                .with_unsigned(MILLIS, millis),
             Self::Destroy { id } => Fields::new(COMMAND_DESTROY).with_id(id),
             Self::Reset { id } => Fields::new(COMMAND_RESET).with_id(id),
             Self::Acknowledge { id } => Fields::new(COMMAND_ACKNOWLEDGE).with_id(id),
@@ -81,6 +101,21 @@ impl Command {
                 .with_id(id)
                 .with_segment(room)
                 .with_position(position),
+            Self::CloseWrite { id } => Fields::new(COMMAND_CLOSE_WRITE).with_id(id),
+            Self::Idle { id, millis } => Fields::new(COMMAND_IDLE)
+                .with_id(id)
+                .with_unsigned(MILLIS, millis),
+            Self::NoDelay { id, on } => Fields::new(COMMAND_NO_DELAY)
+                .with_id(id)
+                .with_unsigned(ON, u32::from(on)),
+            Self::KeepAlive { id, keep_alive } => {
+                let words = keep_alive.unwrap_or_default();
+                Fields::new(COMMAND_KEEP_ALIVE)
+                    .with_id(id)
+                    .with_unsigned(KEEP_ALIVE_IDLE, words.idle_seconds)
+                    .with_unsigned(KEEP_ALIVE_INTERVAL, words.interval_seconds)
+                    .with_unsigned(KEEP_ALIVE_COUNT, words.count)
+            }
         };
         fields.into_record()
     }
@@ -95,7 +130,10 @@ impl Command {
                 id,
                 segment: fields.segment(),
             },
-            COMMAND_CLOSE => Self::Close { id },
+            COMMAND_CLOSE => Self::Close {
+                id,
+                millis: fields.unsigned(MILLIS),
+            },
             COMMAND_DESTROY => Self::Destroy { id },
             COMMAND_RESET => Self::Reset { id },
             COMMAND_ACKNOWLEDGE => Self::Acknowledge { id },
@@ -122,6 +160,26 @@ impl Command {
                 room: fields.segment(),
                 position: fields.unsigned(POSITION),
             },
+            COMMAND_CLOSE_WRITE => Self::CloseWrite { id },
+            COMMAND_IDLE => Self::Idle {
+                id,
+                millis: fields.unsigned(MILLIS),
+            },
+            COMMAND_NO_DELAY => Self::NoDelay {
+                id,
+                on: fields.unsigned(ON) != 0,
+            },
+            COMMAND_KEEP_ALIVE => {
+                let keep_alive = KeepAlive {
+                    idle_seconds: fields.unsigned(KEEP_ALIVE_IDLE),
+                    interval_seconds: fields.unsigned(KEEP_ALIVE_INTERVAL),
+                    count: fields.unsigned(KEEP_ALIVE_COUNT),
+                };
+                Self::KeepAlive {
+                    id,
+                    keep_alive: (keep_alive.idle_seconds > 0).then_some(keep_alive),
+                }
+            }
             _ => return None,
         })
     }
@@ -154,7 +212,7 @@ mod tests {
                     listener: n,
                     window: n,
                 },
-                Command::Close { id },
+                Command::Close { id, millis: n },
                 Command::Destroy { id },
                 Command::CloseListener { listener: n },
                 Command::CancelDial { dial: n },
@@ -167,6 +225,17 @@ mod tests {
                     id,
                     room: segment,
                     position: n,
+                },
+                Command::CloseWrite { id },
+                Command::Idle { id, millis: n },
+                Command::NoDelay { id, on: n > 0 },
+                Command::KeepAlive {
+                    id,
+                    keep_alive: (n > 0).then_some(KeepAlive {
+                        idle_seconds: n,
+                        interval_seconds: n,
+                        count: n,
+                    }),
                 },
             ] {
                 assert_eq!(Command::decode(command.encode()), Some(command));

@@ -5,6 +5,7 @@ use linkbuf::LinkBuffer;
 use crate::connection_state::ConnectionState;
 use crate::error::errno_of;
 use crate::event::{EndReason, Event};
+use crate::gate::Place;
 use crate::intake::Intake;
 use crate::io::Io;
 use crate::key::Key;
@@ -27,7 +28,13 @@ pub(crate) struct Connection {
     /// Input thrown away since the close began.
     pub(crate) discarded: usize,
     /// When a graceful close gives up. The entry among the timers is only a hint to look here.
-    pub(crate) deadline: Option<Instant>,
+    deadline: Option<Instant>,
+    /// Milliseconds without a byte after which the host is told; 0 is never.
+    idle_millis: u32,
+    /// When a byte has come or gone last.
+    pub(crate) active_at: Instant,
+    /// The soonest entry among the timers.
+    armed: Option<Instant>,
     /// Why sending has failed, while input that came before it is still being read.
     pub(crate) failure: Option<EndReason>,
     /// Why the connection is closed, once it is.
@@ -40,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) probed: bool,
     /// The driver's lists that it stands in.
     pub(crate) listed: Listed,
+    /// Its place within a limit.
+    _place: Option<Place>,
     /// What the host has not been told of yet.
     owed: Owed,
 }
@@ -61,10 +70,18 @@ struct Owed {
     end: bool,
     drained: bool,
     quiet: bool,
+    /// The time that has passed without a byte, in milliseconds, or 0.
+    idle: u32,
 }
 
 impl Connection {
-    pub(crate) fn new(key: Key, socket: Socket, window: u32) -> Self {
+    pub(crate) fn new(
+        key: Key,
+        socket: Socket,
+        window: u32,
+        now: Instant,
+        place: Option<Place>,
+    ) -> Self {
         Self {
             key,
             socket,
@@ -75,26 +92,48 @@ impl Connection {
             intake: Intake::new(window),
             discarded: 0,
             deadline: None,
+            idle_millis: 0,
+            active_at: now,
+            armed: None,
             failure: None,
             reason: EndReason::Local,
             ending: false,
             resets: false,
             probed: false,
             listed: Listed::default(),
+            _place: place,
             owed: Owed::default(),
         }
     }
 
-    /// Begins a graceful close: sends what is queued, then FIN, then waits for the peer's.
-    pub(crate) fn close(&mut self, io: &mut Io) {
-        if !self.state.takes_output() {
+    /// Sends FIN after what is queued. Input is still received.
+    pub(crate) fn close_write(&mut self, io: &mut Io) {
+        if self.is_closing() || self.failure.is_some() {
+            return;
+        }
+        self.state = self.state.write_closing();
+        // If nothing else happens, it ends with the second of the two FINs.
+        self.reason = EndReason::Peer;
+        self.finish_output(io);
+    }
+
+    /// Begins a graceful close: sends what is queued, in this time, then FIN, then waits for the
+    /// peer's.
+    pub(crate) fn close(&mut self, millis: u32, io: &mut Io) {
+        if self.is_closing() {
             return;
         }
         self.state = self.state.closing();
+        self.reason = EndReason::Local;
         if self.failure.is_some() {
             return self.end(EndReason::Local, io);
         }
-        self.give_up_after(CLOSE_SEND_TIME, io);
+        let time = match millis {
+            _ if self.state == ConnectionState::Lingering => LINGER_TIME,
+            0 => CLOSE_SEND_TIME,
+            _ => Duration::from_millis(millis.into()),
+        };
+        self.give_up_after(time, io);
         // From here on input is discarded, also what waits for room or memory: discarding needs
         // neither.
         self.listed.queued = false;
@@ -123,7 +162,12 @@ impl Connection {
                 }
                 self.give_up_after(LINGER_TIME, io);
             }
-            ConnectionState::Closed => self.end(EndReason::Local, io),
+            ConnectionState::WriteClosed if before != ConnectionState::WriteClosed => {
+                // If it fails, the socket is no more, and a read tells why.
+                self.ending |= self.socket.shutdown_write().is_err();
+                io.queue(self);
+            }
+            ConnectionState::Closed => self.end(self.reason, io),
             _ => {}
         }
     }
@@ -136,11 +180,13 @@ impl Connection {
         let before = self.state;
         self.state = before.peer_ended();
         match self.state {
-            ConnectionState::PeerEnded if before != self.state => {
+            ConnectionState::PeerEnded | ConnectionState::FlushingLast
+                if before.delivers_input() =>
+            {
                 self.owed.end = true;
                 self.report(io);
             }
-            ConnectionState::Closed => self.end(EndReason::Local, io),
+            ConnectionState::Closed => self.end(self.reason, io),
             _ => {}
         }
     }
@@ -157,10 +203,36 @@ impl Connection {
         io.queue(self);
     }
 
+    /// The host has begun a graceful close, or the connection has ended.
+    fn is_closing(&self) -> bool {
+        self.deadline.is_some() || self.listed.dead
+    }
+
     fn give_up_after(&mut self, time: Duration, io: &mut Io) {
         let at = io.now + time;
         self.deadline = Some(at);
-        io.timers.arm(at, self.key);
+        self.arm(at, io);
+    }
+
+    /// Has itself looked at by then. An earlier look will do: it arms the next one.
+    fn arm(&mut self, at: Instant, io: &mut Io) {
+        if self.armed.is_none_or(|armed| at < armed) {
+            self.armed = Some(at);
+            io.timers.arm(at, self.key);
+        }
+    }
+
+    /// The host is to be told when nothing has come or gone for so long; 0 is never.
+    pub(crate) fn tell_when_idle(&mut self, millis: u32, io: &mut Io) {
+        self.idle_millis = millis;
+        if let Some(at) = self.idle_at() {
+            self.arm(at, io);
+        }
+    }
+
+    fn idle_at(&self) -> Option<Instant> {
+        let waits = self.idle_millis > 0 && !self.is_closing();
+        waits.then(|| self.active_at + Duration::from_millis(self.idle_millis.into()))
     }
 
     /// Ends a connection whose input is not read any more, if the kernel holds an error for it.
@@ -170,11 +242,25 @@ impl Connection {
         }
     }
 
-    /// The time of a graceful close is over.
-    pub(crate) fn deadline_passed(&mut self, io: &mut Io) {
-        if self.deadline.is_none_or(|at| at > io.now) {
-            return;
+    /// An entry among the timers is due.
+    pub(crate) fn look_at_time(&mut self, io: &mut Io) {
+        self.armed = None;
+        if self.deadline.is_some_and(|at| at <= io.now) {
+            return self.deadline_passed(io);
         }
+        if self.idle_at().is_some_and(|at| at <= io.now) {
+            self.owed.idle = self.idle_millis;
+            self.idle_millis = 0;
+            self.report(io);
+        }
+        let next = [self.deadline, self.idle_at()].into_iter().flatten().min();
+        if let Some(at) = next {
+            self.arm(at, io);
+        }
+    }
+
+    /// The time of a graceful close is over.
+    fn deadline_passed(&mut self, io: &mut Io) {
         match self.state {
             ConnectionState::Lingering => self.end(EndReason::Local, io),
             ConnectionState::Flushing | ConnectionState::FlushingLast => {
@@ -234,7 +320,17 @@ impl Connection {
             self.owed.quiet = false;
             io.post(&Event::Quiet { id, sent });
         }
-        let told = !(self.owed.end || self.owed.drained || self.owed.quiet);
+        if self.owed.idle > 0 && io.has_room(0) {
+            let millis = std::mem::take(&mut self.owed.idle);
+            io.post(&Event::Idle { id, millis, sent });
+        }
+        let Owed {
+            end,
+            drained,
+            quiet,
+            idle,
+        } = self.owed;
+        let told = !(end || drained || quiet || idle > 0);
         if !told && self.state != ConnectionState::Closed {
             io.owing.push(self.key);
         }

@@ -36,7 +36,10 @@ impl Dialing {
         };
         let socket = socket.map_err(|(error, syscall)| SystemError::new(&error, syscall))?;
         if options.no_delay {
-            socket.set_no_delay();
+            socket.set_no_delay(true);
+        }
+        if options.keep_alive.is_some() {
+            socket.set_keep_alive(options.keep_alive);
         }
         Ok(Self {
             number: options.dial,
@@ -122,7 +125,8 @@ impl Driver {
             return;
         };
         // Same row, same generation, same token: the registration goes on to serve.
-        let mut connection = Connection::new(key, dialing.socket, dialing.window);
+        let mut connection =
+            Connection::new(key, dialing.socket, dialing.window, self.io.now, None);
         // The edge that told of the connect may have told of data as well.
         self.io.queue(&mut connection);
         *entry = Entry::Connection(connection);

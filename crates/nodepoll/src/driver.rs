@@ -8,18 +8,18 @@ use mio::{Events, Registry};
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
+use crate::balance::Balancer;
 use crate::command::Command;
 use crate::connection::Connection;
-use crate::dialer::{Dialing, canceled};
-use crate::event::{EndReason, Event};
+use crate::dialer::Dialing;
+use crate::event::Event;
 use crate::io::Io;
 use crate::key::{Key, WAKER};
 use crate::limits::EVENTS_RESERVED;
-use crate::listener::{Accepting, Listener};
+use crate::listener::{Accepted, Accepting, Listener};
 use crate::mailbox::Parcel;
 use crate::record::ConnectionId;
 use crate::seam::Seam;
-use crate::sys::socket::Socket;
 
 /// The whole state of one poller: its table of sockets and what is under way in it.
 ///
@@ -31,15 +31,18 @@ pub(crate) struct Driver {
     pub(crate) dials: FxHashMap<u32, Key>,
     /// Parcels that wait for room in the event ring.
     parcels: VecDeque<Parcel>,
-    /// All drivers of the runtime, which accepted connections are spread over.
-    lanes: Arc<[Arc<Seam>]>,
-    next_lane: usize,
+    /// Spreads accepted connections over all drivers of the runtime.
+    balancer: Arc<Balancer>,
     /// When the poller wakes up by itself, if it sleeps.
     parked_until: Option<Instant>,
     pub(crate) io: Io,
 }
 
 /// What a row of the table can be.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all rows are connections, and would have to be looked for"
+)]
 pub(crate) enum Entry {
     Connection(Connection),
     /// Empty only while it becomes a connection.
@@ -50,7 +53,7 @@ pub(crate) enum Entry {
 impl Driver {
     pub(crate) fn new(
         seam: Arc<Seam>,
-        lanes: Arc<[Arc<Seam>]>,
+        balancer: Arc<Balancer>,
         registry: Registry,
         arena: Arena,
     ) -> Self {
@@ -59,8 +62,7 @@ impl Driver {
             listeners: FxHashMap::default(),
             dials: FxHashMap::default(),
             parcels: VecDeque::new(),
-            lanes,
-            next_lane: 0,
+            balancer,
             parked_until: None,
             io: Io::new(seam, registry, arena),
         }
@@ -210,6 +212,7 @@ impl Driver {
         let (number, window) = (listener.number, listener.window);
         let closing = listener.is_closing();
         match outcome {
+            Accepting::Full => {}
             Accepting::Empty if !closing => {}
             Accepting::Exhausted if !closing => listener.retry_later(&mut self.io, key),
             Accepting::Empty | Accepting::Exhausted => self.io.dead.push(key),
@@ -220,16 +223,18 @@ impl Driver {
             }
         }
         self.io.counters.accepts += batch.len() as u64;
-        for (socket, remote, local) in batch {
+        for accepted in batch {
             let parcel = Parcel::Accepted {
-                socket,
+                accepted,
                 listener: number,
                 window,
-                remote,
-                local,
             };
-            let lane = self.choose_lane();
-            if Arc::ptr_eq(&lane, &self.io.seam) {
+            // This one lives, so that there is one.
+            let balancer = Arc::clone(&self.balancer);
+            let lane = balancer.choose().map(|lane| balancer.lane(lane));
+            let lane = lane.unwrap_or(&self.io.seam);
+            lane.add_load();
+            if Arc::ptr_eq(lane, &self.io.seam) {
                 self.take_parcel(parcel);
             } else {
                 lane.deliver(parcel);
@@ -237,24 +242,10 @@ impl Driver {
         }
     }
 
-    /// The lane for the next connection: each in turn, but for those that have failed.
-    fn choose_lane(&mut self) -> Arc<Seam> {
-        let count = self.lanes.len();
-        let first = self.next_lane;
-        let lives = |&lane: &usize| !self.lanes[lane].has_failed();
-        // This lane lives, so there is one.
-        let lane = (0..count)
-            .map(|step| (first + step) % count)
-            .find(lives)
-            .unwrap_or(first);
-        self.next_lane = (lane + 1) % count;
-        Arc::clone(&self.lanes[lane])
-    }
-
     fn fire_timers(&mut self) {
         while let Some(key) = self.io.timers.due(self.io.now) {
             match self.entries.get_mut(key) {
-                Some(Entry::Connection(connection)) => connection.deadline_passed(&mut self.io),
+                Some(Entry::Connection(connection)) => connection.look_at_time(&mut self.io),
                 Some(Entry::Listener(listener))
                     if listener.retry_at.is_some_and(|at| at <= self.io.now) =>
                 {
@@ -264,6 +255,9 @@ impl Driver {
                 _ => {}
             }
         }
+        let entries = &self.entries;
+        let lives = |key| entries.contains_key(key);
+        self.io.timers.forget(entries.len(), lives);
     }
 
     /// Takes the commands that are published now, and the parcels that came before them.
@@ -277,7 +271,7 @@ impl Driver {
             // commands about them.
             match parcel {
                 Parcel::Accepted { .. } => self.parcels.push_back(parcel),
-                Parcel::Listener(_) | Parcel::Dial(_) => self.take_parcel(parcel),
+                _ => self.take_parcel(parcel),
             }
         }
         while self.io.has_room(EVENTS_RESERVED)
@@ -301,14 +295,29 @@ impl Driver {
         match parcel {
             Parcel::Listener(listener) => self.add_listener(listener),
             Parcel::Dial(dialing) => self.add_dial(dialing),
+            Parcel::Treatment {
+                listener,
+                no_delay,
+                keep_alive,
+                gate,
+            } => self.on_listener(listener, |listener| {
+                listener.treat(no_delay, keep_alive, gate);
+            }),
+            Parcel::Retry { listener } => {
+                // It may have been closed since.
+                if let Some(&key) = self.listeners.get(&listener)
+                    && let Some(Entry::Listener(listener)) = self.entries.get_mut(key)
+                {
+                    self.io.queue_listener(listener, key);
+                }
+            }
             Parcel::Accepted {
-                socket,
+                accepted,
                 listener,
                 window,
-                remote,
-                local,
             } => {
-                if let Ok(id) = self.add_connection(socket, window) {
+                let (remote, local) = (accepted.remote, accepted.local);
+                if let Ok(id) = self.add_connection(accepted, window) {
                     self.io.post(&Event::Accepted {
                         id,
                         listener,
@@ -333,80 +342,23 @@ impl Driver {
         self.listeners.insert(number, key);
     }
 
-    fn add_connection(&mut self, socket: Socket, window: u32) -> std::io::Result<ConnectionId> {
+    fn add_connection(
+        &mut self,
+        Accepted { socket, place, .. }: Accepted,
+        window: u32,
+    ) -> std::io::Result<ConnectionId> {
         let io = &mut self.io;
         let mut registered = Ok(());
         let key = self.entries.insert_with_key(|key| {
-            let mut connection = Connection::new(key, socket, window);
+            let mut connection = Connection::new(key, socket, window, io.now, place);
             registered = connection.socket.register(&io.registry, key.token());
             Entry::Connection(connection)
         });
         if registered.is_err() {
             self.entries.remove(key);
+            io.seam.remove_load();
         }
         registered.map(|()| key.id())
-    }
-
-    fn on_command(&mut self, command: Command) {
-        let io = &mut self.io;
-        match command {
-            Command::Write { id, segment } => {
-                // The lease is ours from here on, whoever wants the bytes.
-                let Some(segment) = io.memory.arena().take_leased(segment) else {
-                    return;
-                };
-                let taken = match self.entries.get_mut(Key::of_id(id)) {
-                    Some(Entry::Connection(connection)) => connection.write(segment, io),
-                    _ => false,
-                };
-                io.counters.stale_commands += u64::from(!taken);
-            }
-            Command::Close { id } => self.on_connection(id, Connection::close),
-            Command::Acknowledge { id } => self.on_connection(id, Connection::acknowledge_all),
-            Command::Destroy { id } => {
-                self.on_connection(id, |connection, io| connection.end(EndReason::Local, io));
-            }
-            Command::Reset { id } => self.on_connection(id, Connection::reset),
-            Command::Probe { id } => self.on_connection(id, Connection::probe),
-            Command::Window { id, position } => {
-                self.on_connection(id, |connection, io| connection.widen(position, io));
-            }
-            Command::Pause { id } => self.on_connection(id, Connection::pause),
-            Command::Resume { id } => self.on_connection(id, Connection::resume),
-            Command::Fill { id, room, position } => {
-                // As with a write: the lease is ours.
-                if let Some(room) = io.memory.arena().take_room(room) {
-                    self.on_connection(id, |connection, io| connection.fill(room, position, io));
-                }
-            }
-            Command::Accept { listener, window } => {
-                self.on_listener(listener, |listener| listener.begin(window));
-            }
-            Command::CloseListener { listener } => self.on_listener(listener, Listener::close),
-            Command::CancelDial { dial } => match self.dials.get(&dial).copied() {
-                Some(key) => self.fail_dial(key, canceled()),
-                None => io.counters.stale_commands += 1,
-            },
-            Command::Fault => panic!("the host asked for a panic"),
-        }
-    }
-
-    fn on_connection(&mut self, id: ConnectionId, act: impl FnOnce(&mut Connection, &mut Io)) {
-        match self.entries.get_mut(Key::of_id(id)) {
-            Some(Entry::Connection(connection)) => act(connection, &mut self.io),
-            _ => self.io.counters.stale_commands += 1,
-        }
-    }
-
-    fn on_listener(&mut self, number: u32, act: impl FnOnce(&mut Listener)) {
-        let key = self.listeners.get(&number).copied();
-        match key.and_then(|key| self.entries.get_mut(key).map(|entry| (key, entry))) {
-            Some((key, Entry::Listener(listener))) => {
-                act(listener);
-                self.io.queue_listener(listener, key);
-            }
-            _ => self.io.counters.stale_commands += 1,
-        }
     }
 
     /// The end of a batch: sends what was flushed in it, then frees the rows that have ended.
@@ -445,9 +397,13 @@ impl Driver {
 
     fn free(&mut self, entry: Entry) {
         match entry {
-            Entry::Connection(mut connection) => connection.retire(&self.io),
+            Entry::Connection(mut connection) => {
+                connection.retire(&self.io);
+                self.io.seam.remove_load();
+            }
             Entry::Dialing(Some(mut dialing)) => {
                 dialing.socket.deregister(&self.io.registry);
+                self.io.seam.remove_load();
             }
             Entry::Dialing(None) => {}
             Entry::Listener(mut listener) => {

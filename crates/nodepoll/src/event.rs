@@ -3,10 +3,10 @@ use linkbuf::SegmentId;
 use crate::address::Address;
 use crate::record::{
     ACCEPTED, ConnectionId, DIAL, ERRNO, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_CONNECTED, EVENT_DATA,
-    EVENT_DIAL_FAILED, EVENT_DRAINED, EVENT_END, EVENT_FAILED, EVENT_LISTENER_CLOSED,
-    EVENT_LISTENER_ERROR, EVENT_NEED_MEMORY, EVENT_QUIET, FRONT, Fields, KIND, LISTENER, LOCAL,
-    REASON, REASON_ERROR, REASON_LOCAL, REASON_PEER, REASON_TIMEOUT, REMOTE, Record, SYSCALL,
-    SYSCALL_NONE,
+    EVENT_DIAL_FAILED, EVENT_DRAINED, EVENT_END, EVENT_FAILED, EVENT_IDLE, EVENT_LISTENER_CLOSED,
+    EVENT_LISTENER_ERROR, EVENT_NEED_MEMORY, EVENT_QUIET, FRONT, Fields, IDLE_MILLIS, KIND,
+    LISTENER, LOCAL, REASON, REASON_ERROR, REASON_LOCAL, REASON_PEER, REASON_TIMEOUT, REMOTE,
+    Record, SYSCALL, SYSCALL_NONE,
 };
 
 /// Why a connection ended.
@@ -77,6 +77,12 @@ pub enum Event {
     Failed,
     /// [`EVENT_QUIET`](crate::record::EVENT_QUIET)
     Quiet { id: ConnectionId, sent: u64 },
+    /// [`EVENT_IDLE`](crate::record::EVENT_IDLE)
+    Idle {
+        id: ConnectionId,
+        millis: u32,
+        sent: u64,
+    },
 }
 
 impl Event {
@@ -136,6 +142,10 @@ impl Event {
             Self::NeedMemory => Fields::new(EVENT_NEED_MEMORY),
             Self::Failed => Fields::new(EVENT_FAILED),
             Self::Quiet { id, sent } => Fields::new(EVENT_QUIET).with_id(id).with_sent(sent),
+            Self::Idle { id, millis, sent } => Fields::new(EVENT_IDLE)
+                .with_id(id)
+                .with_unsigned(IDLE_MILLIS, millis)
+                .with_sent(sent),
         };
         fields.into_record()
     }
@@ -197,6 +207,11 @@ impl Event {
             EVENT_FAILED => Self::Failed,
             EVENT_QUIET => Self::Quiet {
                 id,
+                sent: fields.sent(),
+            },
+            EVENT_IDLE => Self::Idle {
+                id,
+                millis: fields.unsigned(IDLE_MILLIS),
                 sent: fields.sent(),
             },
             _ => return None,
@@ -296,6 +311,11 @@ mod tests {
             Event::NeedMemory,
             Event::Failed,
             Event::Quiet { id, sent },
+            Event::Idle {
+                id,
+                millis: n,
+                sent,
+            },
         ]
     }
 

@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod balance;
 mod bell;
 mod command;
 mod connection;
@@ -22,6 +23,7 @@ mod driver;
 mod error;
 mod event;
 mod event_sink;
+mod gate;
 mod handover;
 mod inline_driver;
 mod intake;
@@ -35,6 +37,7 @@ mod load;
 #[cfg(loom)]
 mod loom_tests;
 mod mailbox;
+mod on_command;
 mod options;
 mod parking;
 mod poller;
@@ -57,7 +60,10 @@ pub use counters::Counters;
 pub use error::{OpenError, StartError, SystemError};
 pub use event::{EndReason, Event};
 pub use inline_driver::{AfterTurn, InlineDriver};
-pub use options::{DialOptions, Endpoint, Hosting, ListenOptions, RuntimeOptions};
+pub use options::{
+    DialOptions, Endpoint, Hosting, KeepAlive, ListenOptions, LoadBalance, RuntimeOptions,
+    Treatment,
+};
 pub use parking::Parking;
 pub use record::ConnectionId;
 pub use ring::{Ring, Words};

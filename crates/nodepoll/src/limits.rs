@@ -73,6 +73,9 @@ pub const CLOSE_SEND_TIME: Duration = Duration::from_secs(30);
 /// Time that a graceful close waits for the peer's FIN after its own.
 pub const LINGER_TIME: Duration = Duration::from_secs(1);
 
+/// Entries of the timers that may be there beside four for each row of the table.
+pub const TIMERS_SPARE: usize = 1024;
+
 /// Input that a graceful close discards before it gives up waiting for the peer's FIN.
 pub const LINGER_BYTES: usize = 64 << 20;
 

@@ -1,13 +1,15 @@
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::address::Address;
 use crate::error::{SystemError, errno_of};
 use crate::event::Event;
+use crate::gate::{Gate, Place};
 use crate::io::Io;
 use crate::key::Key;
 use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY, EVENTS_RESERVED};
-use crate::options::{Endpoint, ListenOptions};
+use crate::options::{Endpoint, KeepAlive, ListenOptions};
 use crate::sys::socket::{ListeningSocket, Socket};
 
 /// A listening socket in the driver's table.
@@ -15,6 +17,9 @@ pub(crate) struct Listener {
     pub(crate) number: u32,
     socket: ListeningSocket,
     no_delay: bool,
+    keep_alive: Option<KeepAlive>,
+    /// The limit to the connections that are open.
+    gate: Option<Arc<Gate>>,
     /// Bytes that each connection may receive at first.
     pub(crate) window: u32,
     /// Connections accepted so far. The host has been told of all of them before it believes that
@@ -51,8 +56,18 @@ pub(crate) enum Accepting {
     More,
     /// The event ring is full.
     NoRoom,
+    /// There may be no more connections: it is told when there may.
+    Full,
     /// Descriptors or memory have run out: to be tried again later.
     Exhausted,
+}
+
+/// A connection that has just been accepted.
+pub(crate) struct Accepted {
+    pub(crate) socket: Socket,
+    pub(crate) place: Option<Place>,
+    pub(crate) remote: Address,
+    pub(crate) local: Address,
 }
 
 impl Listener {
@@ -62,19 +77,21 @@ impl Listener {
             listener,
             backlog,
             ipv6_only,
-            no_delay,
+            reuse_port,
             ref endpoint,
         } = *options;
         let socket = match endpoint {
             Endpoint::Inet(address) => {
-                ListeningSocket::bind_tcp(*address, backlog, ipv6_only, no_delay)
+                ListeningSocket::bind_tcp(*address, backlog, ipv6_only, reuse_port)
             }
             Endpoint::Path(path) => ListeningSocket::bind_path(path, backlog),
         };
         Ok(Self {
             number: listener,
             socket: socket.map_err(|(error, syscall)| SystemError::new(&error, syscall))?,
-            no_delay,
+            no_delay: true,
+            keep_alive: None,
+            gate: None,
             window: 0,
             accepted: 0,
             exhausted: false,
@@ -91,6 +108,18 @@ impl Listener {
             self.window = window;
             self.phase = Phase::Accepting;
         }
+    }
+
+    /// How connections are to be treated, if not as usual.
+    pub(crate) fn treat(
+        &mut self,
+        no_delay: bool,
+        keep_alive: Option<KeepAlive>,
+        gate: Option<Arc<Gate>>,
+    ) {
+        self.no_delay = no_delay;
+        self.keep_alive = keep_alive;
+        self.gate = gate;
     }
 
     /// Begins to close. Connections that the kernel has accepted are taken first.
@@ -118,11 +147,7 @@ impl Listener {
     }
 
     /// Accepts one bounded batch into `batch`.
-    pub(crate) fn accept(
-        &mut self,
-        io: &mut Io,
-        batch: &mut Vec<(Socket, Address, Address)>,
-    ) -> Accepting {
+    pub(crate) fn accept(&mut self, io: &mut Io, batch: &mut Vec<Accepted>) -> Accepting {
         if matches!(self.phase, Phase::Waiting | Phase::Closing) {
             return Accepting::Empty;
         }
@@ -131,14 +156,24 @@ impl Listener {
             if !io.has_room(EVENTS_RESERVED + posting) {
                 return Accepting::NoRoom;
             }
+            let mut place = None;
+            if let Some(gate) = &self.gate {
+                place = gate.enter(&io.seam, self.number);
+                if place.is_none() {
+                    return Accepting::Full;
+                }
+            }
             match self.socket.accept() {
                 Ok((socket, remote, local)) => {
-                    if self.no_delay && !crate::sys::ACCEPTED_INHERIT_OPTIONS {
-                        socket.set_no_delay();
-                    }
+                    self.prepare(&socket);
                     self.exhausted = false;
                     self.accepted = self.accepted.wrapping_add(1);
-                    batch.push((socket, remote, local));
+                    batch.push(Accepted {
+                        socket,
+                        place,
+                        remote,
+                        local,
+                    });
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Accepting::Empty,
                 Err(error) if is_one_connections(&error) => {}
@@ -152,6 +187,16 @@ impl Listener {
             }
         }
         Accepting::More
+    }
+
+    /// Sets the options that a connection has not got from its listener.
+    fn prepare(&self, socket: &Socket) {
+        if self.no_delay != crate::sys::ACCEPTED_INHERIT_OPTIONS {
+            socket.set_no_delay(self.no_delay);
+        }
+        if self.keep_alive.is_some() {
+            socket.set_keep_alive(self.keep_alive);
+        }
     }
 
     /// Arranges the next try after [`Accepting::Exhausted`].

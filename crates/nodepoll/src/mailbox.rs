@@ -1,10 +1,10 @@
 use linkbuf::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
-use crate::address::Address;
 use crate::dialer::Dialing;
-use crate::listener::Listener;
-use crate::sys::socket::Socket;
+use crate::gate::Gate;
+use crate::listener::{Accepted, Listener};
+use crate::options::KeepAlive;
 
 /// Something with a socket that a driver is to take over.
 pub(crate) enum Parcel {
@@ -14,12 +14,19 @@ pub(crate) enum Parcel {
     Dial(Box<Dialing>),
     /// A connection that another driver has accepted.
     Accepted {
-        socket: Socket,
+        accepted: Accepted,
         listener: u32,
         window: u32,
-        remote: Address,
-        local: Address,
     },
+    /// How the connections of a listener are to be treated.
+    Treatment {
+        listener: u32,
+        no_delay: bool,
+        keep_alive: Option<KeepAlive>,
+        gate: Option<Arc<Gate>>,
+    },
+    /// There is room for more connections of a listener that has found none.
+    Retry { listener: u32 },
 }
 
 /// Parcels on their way to a driver. They are rare, so a lock and a list will do; the flag keeps

@@ -14,6 +14,17 @@ pub enum Hosting {
     Inline,
 }
 
+/// How connections are spread over the drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadBalance {
+    /// Each driver in turn.
+    RoundRobin,
+    /// Any driver.
+    Random,
+    /// The driver with the fewest connections and dials.
+    LeastConnections,
+}
+
 /// What a runtime is made of.
 #[derive(Clone, Debug)]
 pub struct RuntimeOptions {
@@ -23,6 +34,8 @@ pub struct RuntimeOptions {
     pub ring_records: u32,
     /// Who turns the drivers.
     pub hosting: Hosting,
+    /// How connections are spread over them.
+    pub balance: LoadBalance,
 }
 
 impl Default for RuntimeOptions {
@@ -31,6 +44,7 @@ impl Default for RuntimeOptions {
             pollers: 1,
             ring_records: RING_RECORDS,
             hosting: Hosting::Thread,
+            balance: LoadBalance::RoundRobin,
         }
     }
 }
@@ -55,8 +69,32 @@ pub struct ListenOptions {
     pub backlog: i32,
     /// Whether an IPv6 wildcard address leaves IPv4 alone.
     pub ipv6_only: bool,
-    /// Whether connections send small segments at once.
+    /// Whether other sockets may listen at the same address; the system spreads peers over them.
+    pub reuse_port: bool,
+}
+
+/// Probes of a silent connection by the system (RFC 1122, 4.2.3.6). Fractions of a second are not
+/// known everywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Silence before the first probe.
+    pub idle_seconds: u32,
+    /// Time between probes; 0 leaves it to the system.
+    pub interval_seconds: u32,
+    /// Probes without an answer that end the connection; 0 leaves it to the system.
+    pub count: u32,
+}
+
+/// What is special about the connections of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Treatment {
+    /// Whether small segments are sent at once.
     pub no_delay: bool,
+    /// Whether and how silent peers are probed.
+    pub keep_alive: Option<KeepAlive>,
+    /// A limit to the connections that are open, and the number by which several listeners share
+    /// it.
+    pub limit: Option<(u32, u32)>,
 }
 
 /// How to dial one address.
@@ -70,6 +108,8 @@ pub struct DialOptions {
     pub local: Option<SocketAddr>,
     /// Whether the connection sends small segments at once.
     pub no_delay: bool,
+    /// Whether and how a silent peer is probed.
+    pub keep_alive: Option<KeepAlive>,
     /// Bytes that the connection may receive at first.
     pub window: u32,
 }

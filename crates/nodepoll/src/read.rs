@@ -95,6 +95,7 @@ impl Connection {
                     let segment = node.commit(count).into_lease();
                     let front = self.intake.count(count);
                     io.counters.bytes_read += count as u64;
+                    self.active_at = io.now;
                     let id = self.key.id();
                     io.post(&Event::Data {
                         id,

@@ -46,6 +46,8 @@ layout! {
     EVENT_FAILED = 11;
     /// Event: a read of the socket has found nothing, as a probe has asked for.
     EVENT_QUIET = 12;
+    /// Event: nothing has come or gone for as long as the host wants to wait.
+    EVENT_IDLE = 13;
 
     /// Command: send a leased segment; the lease goes with it.
     COMMAND_WRITE = 1;
@@ -77,6 +79,14 @@ layout! {
     /// Command: receive into this room, which begins at a position of the stream. The one lease
     /// on its node goes with it.
     COMMAND_FILL = 14;
+    /// Command: send FIN after the output, and receive on.
+    COMMAND_CLOSE_WRITE = 15;
+    /// Command: tell when nothing has come or gone for some time; 0 is never.
+    COMMAND_IDLE = 16;
+    /// Command: whether small segments are sent at once.
+    COMMAND_NO_DELAY = 17;
+    /// Command: ask a silent peer whether it is still there, or do not.
+    COMMAND_KEEP_ALIVE = 18;
 
     /// Word: the kind of the record.
     KIND = 0;
@@ -100,6 +110,18 @@ layout! {
     FRONT = 7;
     /// Word of a command: lower half of a position in the stream that is received.
     POSITION = 6;
+    /// Word of an idle connection: milliseconds without a byte.
+    IDLE_MILLIS = 3;
+    /// Word of a command: milliseconds.
+    MILLIS = 6;
+    /// Word of a command: whether it is to be so.
+    ON = 6;
+    /// Word of keep-alive: seconds of silence before the first probe; 0 turns it off.
+    KEEP_ALIVE_IDLE = 3;
+    /// Word of keep-alive: seconds between probes; 0 leaves it to the system.
+    KEEP_ALIVE_INTERVAL = 4;
+    /// Word of keep-alive: probes without an answer that end the connection; 0 as above.
+    KEEP_ALIVE_COUNT = 5;
     /// Word of a listener's command: bytes that each connection may receive at first.
     WINDOW = 4;
     /// First word of the peer's address.

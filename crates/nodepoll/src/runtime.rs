@@ -8,18 +8,20 @@ use linkbuf::Arena;
 use mio::{Poll, Waker};
 
 use crate::address::Address;
+use crate::balance::Balancer;
 use crate::bell::{Bell, Host};
 use crate::counters::Counters;
 use crate::dialer::Dialing;
 use crate::driver::Driver;
 use crate::error::{OpenError, StartError};
+use crate::gate::Gates;
 use crate::inline_driver::{AfterTurn, InlineDriver};
 use crate::key::WAKER;
 use crate::lane::Lane;
 use crate::limits::{LEASE_CHANGES, POLLERS_MAX, RING_RECORDS_MIN};
 use crate::listener::Listener;
 use crate::mailbox::Parcel;
-use crate::options::{DialOptions, Hosting, ListenOptions, RuntimeOptions};
+use crate::options::{DialOptions, Hosting, ListenOptions, LoadBalance, RuntimeOptions, Treatment};
 use crate::poller;
 use crate::record::{
     CONTROL_LANES, CONTROL_LANES_READY, CONTROL_LEASE_CHANGES, LANE_WORDS, RECORD_WORDS, index,
@@ -72,7 +74,8 @@ pub struct Runtime {
     bell: Arc<Bell>,
     lanes: Vec<Arc<Lane>>,
     threads: Vec<JoinHandle<()>>,
-    next_lane: AtomicUsize,
+    balancer: Arc<Balancer>,
+    gates: Gates,
     exchanges: AtomicUsize,
 }
 
@@ -91,6 +94,7 @@ impl Runtime {
         arena: Arena,
         host: &Arc<dyn Host>,
         hosting: Hosting,
+        balance: LoadBalance,
     ) -> Result<Self, StartError> {
         let count = memory.lanes.len();
         if count == 0 || count > POLLERS_MAX {
@@ -118,6 +122,7 @@ impl Runtime {
             )));
             polls.push(poll);
         }
+        let balancer = Arc::new(Balancer::new(seams, balance));
         let mut runtime = Self {
             arena,
             control: memory.control,
@@ -125,16 +130,16 @@ impl Runtime {
             bell,
             lanes: Vec::with_capacity(count),
             threads: Vec::with_capacity(count),
-            next_lane: AtomicUsize::new(0),
+            balancer: Arc::clone(&balancer),
+            gates: Gates::default(),
             exchanges: AtomicUsize::new(0),
         };
-        let shared: Arc<[Arc<Seam>]> = seams.into();
         for (index, poll) in polls.into_iter().enumerate() {
-            let seam = Arc::clone(&shared[index]);
+            let seam = Arc::clone(balancer.lane(index));
             let registry = poll.registry().try_clone().map_err(StartError)?;
             let driver = Driver::new(
                 Arc::clone(&seam),
-                Arc::clone(&shared),
+                Arc::clone(&balancer),
                 registry,
                 runtime.arena.clone(),
             );
@@ -260,6 +265,24 @@ impl Runtime {
         self.deliver(Parcel::Dial(dialing))
     }
 
+    /// Says what is special about the connections of a listener: before it begins to accept.
+    pub fn treat(&self, lane: usize, listener: u32, treatment: &Treatment) {
+        let gate = treatment.limit;
+        self.lanes[lane].seam.deliver(Parcel::Treatment {
+            listener,
+            no_delay: treatment.no_delay,
+            keep_alive: treatment.keep_alive,
+            gate: gate.map(|(number, max)| self.gates.get(number, max)),
+        });
+    }
+
+    /// How often a poller that slept was woken by the host or another poller.
+    #[must_use]
+    pub fn poller_wakeups(&self) -> usize {
+        let wakeups = |lane: &Arc<Lane>| lane.seam.poller_wakeups();
+        self.lanes.iter().map(wakeups).sum()
+    }
+
     /// What all drivers together have done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -294,12 +317,12 @@ impl Runtime {
 
     /// Gives a parcel to the next lane that lives.
     fn deliver(&self, parcel: Parcel) -> Result<usize, OpenError> {
-        let count = self.lanes.len();
-        let first = self.next_lane.fetch_add(1, Ordering::Relaxed);
-        let lives = |&lane: &usize| !self.lanes[lane].seam.has_failed();
-        let mut lanes = (0..count).map(|step| (first + step) % count);
-        let lane = lanes.find(lives).ok_or(OpenError::LoopFailed)?;
-        self.lanes[lane].seam.deliver(parcel);
+        let lane = self.balancer.choose().ok_or(OpenError::LoopFailed)?;
+        let seam = self.balancer.lane(lane);
+        if matches!(parcel, Parcel::Dial(_)) {
+            seam.add_load();
+        }
+        seam.deliver(parcel);
         Ok(lane)
     }
 

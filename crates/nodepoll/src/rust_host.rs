@@ -60,7 +60,13 @@ impl RustHost {
             "a host in Rust turns one driver at most"
         );
         let memory = SeamMemory::boxed(options);
-        let runtime = Runtime::start(memory, Arena::new(memory_max), &host, options.hosting)?;
+        let runtime = Runtime::start(
+            memory,
+            Arena::new(memory_max),
+            &host,
+            options.hosting,
+            options.balance,
+        )?;
         let lanes = vec![Cursors::default(); options.pollers];
         Ok(Self {
             runtime,

@@ -1,4 +1,4 @@
-use linkbuf::sync::{AtomicBool, Ordering};
+use linkbuf::sync::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use linkbuf::Arena;
@@ -28,6 +28,10 @@ pub(crate) struct Seam {
     memory: AtomicBool,
     stopping: AtomicBool,
     failed: AtomicBool,
+    /// Connections and dials that were given to this driver and are not freed.
+    load: AtomicUsize,
+    /// Times that the poller was woken.
+    poller_wakeups: AtomicUsize,
 }
 
 impl Seam {
@@ -53,15 +57,22 @@ impl Seam {
             memory: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            load: AtomicUsize::new(0),
+            poller_wakeups: AtomicUsize::new(0),
         }
     }
 
     /// Wakes the poller if it sleeps, so that it sees what has just been published.
     pub(crate) fn wake_poller(&self) {
         if self.parking.claim() {
+            self.poller_wakeups.fetch_add(1, Ordering::Relaxed);
             // It fails only when the kernel's counter is full, that is when a wake-up is pending.
             let _ = self.waker.wake();
         }
+    }
+
+    pub(crate) fn poller_wakeups(&self) -> usize {
+        self.poller_wakeups.load(Ordering::Relaxed)
     }
 
     /// Wakes the host if it sleeps, so that it sees the events that have just been published.
@@ -84,6 +95,20 @@ impl Seam {
             self.refuse_parcels();
         }
         self.wake_poller();
+    }
+
+    /// Connections and dials that the driver has, or is to get.
+    pub(crate) fn load(&self) -> usize {
+        // Relaxed, here and below: it is a number to compare by and stands for nothing else.
+        self.load.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_load(&self) {
+        self.load.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove_load(&self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The driver says, before it parks, whether sockets wait for room in the event ring.

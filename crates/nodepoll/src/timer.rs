@@ -3,6 +3,7 @@ use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
 use crate::key::Key;
+use crate::limits::TIMERS_SPARE;
 
 /// Deadlines of a driver, soonest first.
 ///
@@ -27,6 +28,13 @@ impl Timers {
         }
         self.heap.pop();
         Some(key)
+    }
+
+    /// Forgets entries whose owners are gone, once they are the most of them.
+    pub(crate) fn forget(&mut self, living: usize, lives: impl Fn(Key) -> bool) {
+        if self.heap.len() > TIMERS_SPARE + 4 * living {
+            self.heap.retain(|&Reverse((_, key))| lives(key));
+        }
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {

@@ -43,6 +43,7 @@ impl Connection {
                     self.output.skip(count);
                     self.sent += count as u64;
                     io.counters.bytes_written += count as u64;
+                    self.active_at = io.now;
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => {

@@ -10,9 +10,10 @@ use mio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, TcpKeepalive, Type};
 
 use crate::address::Address;
+use crate::options::KeepAlive;
 
 /// Sending to a peer that has gone gives an error, not a signal.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -84,11 +85,23 @@ impl Socket {
         }
     }
 
-    pub(crate) fn set_no_delay(&self) {
+    pub(crate) fn set_no_delay(&self, on: bool) {
         if let Self::Tcp(stream) = self {
             // Fails on a socket that is already reset; the next read tells so.
-            let _ = stream.set_nodelay(true);
+            let _ = stream.set_nodelay(on);
         }
+    }
+
+    pub(crate) fn set_keep_alive(&self, keep_alive: Option<KeepAlive>) {
+        let Self::Tcp(stream) = self else {
+            return;
+        };
+        let socket = SockRef::from(stream);
+        // As above.
+        let _ = match keep_alive {
+            None => socket.set_keepalive(false),
+            Some(keep_alive) => socket.set_tcp_keepalive(&tcp_keep_alive(keep_alive)),
+        };
     }
 
     /// The error that the kernel holds for this socket, which this call clears.
@@ -191,7 +204,7 @@ impl ListeningSocket {
         address: SocketAddr,
         backlog: i32,
         ipv6_only: bool,
-        no_delay: bool,
+        reuse_port: bool,
     ) -> Result<Self, Failed> {
         let socket = new_socket(Domain::for_address(address))?;
         if cfg!(unix) {
@@ -200,8 +213,11 @@ impl ListeningSocket {
         if address.is_ipv6() {
             socket.set_only_v6(ipv6_only).map_err(failed("listen"))?;
         }
-        if no_delay && super::ACCEPTED_INHERIT_OPTIONS {
+        if super::ACCEPTED_INHERIT_OPTIONS {
             socket.set_tcp_nodelay(true).map_err(failed("listen"))?;
+        }
+        if reuse_port {
+            share_port(&socket).map_err(failed("listen"))?;
         }
         // Node reports what bind(2) refuses as a failure to listen.
         socket.bind(&address.into()).map_err(failed("listen"))?;
@@ -289,6 +305,45 @@ impl ListeningSocket {
     }
 }
 
+/// Lets others listen at the same address. Where the system would give all peers to one of them,
+/// it is refused.
+fn share_port(socket: &socket2::Socket) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return socket.set_reuse_port(true);
+    #[cfg(target_os = "freebsd")]
+    return socket.set_reuse_port_lb(true);
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    {
+        let _ = socket;
+        Err(unsupported())
+    }
+}
+
+/// What an operating system says that does not know the like.
+fn unsupported() -> io::Error {
+    #[cfg(unix)]
+    return io::Error::from_raw_os_error(libc::EOPNOTSUPP);
+    #[cfg(not(unix))]
+    io::Error::from_raw_os_error(10045) // WSAEOPNOTSUPP
+}
+
+fn tcp_keep_alive(keep_alive: KeepAlive) -> TcpKeepalive {
+    let KeepAlive {
+        idle_seconds,
+        interval_seconds,
+        count,
+    } = keep_alive;
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let mut options = TcpKeepalive::new().with_time(seconds(idle_seconds));
+    if interval_seconds > 0 {
+        options = options.with_interval(seconds(interval_seconds));
+    }
+    if count > 0 {
+        options = options.with_retries(count);
+    }
+    options
+}
+
 /// The file of a unix socket, by which clients find it.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
@@ -333,7 +388,12 @@ fn new_socket(domain: Domain) -> Result<socket2::Socket, Failed> {
 
 #[cfg(unix)]
 fn path_address(path: &Path, syscall: &'static str) -> Result<SockAddr, Failed> {
-    // The only thing that can be wrong with a path is its length.
+    use std::os::unix::ffi::OsStrExt;
+    let is_abstract = path.as_os_str().as_bytes().first() == Some(&0);
+    if is_abstract && !cfg!(any(target_os = "linux", target_os = "android")) {
+        return Err((unsupported(), syscall));
+    }
+    // The only other thing that can be wrong with a path is its length.
     SockAddr::unix(path).map_err(|_| (io::Error::from_raw_os_error(libc::ENAMETOOLONG), syscall))
 }
 

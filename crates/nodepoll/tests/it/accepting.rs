@@ -113,7 +113,7 @@ fn an_address_in_use_is_an_error_of_listen() {
         endpoint: Endpoint::Inet(address),
         backlog: 1,
         ipv6_only: false,
-        no_delay: false,
+        reuse_port: false,
     };
     let error = bed.host.listen(&options).unwrap_err().system().unwrap();
     assert_eq!((error.errno, error.syscall), (libc::EADDRINUSE, "listen"));
@@ -148,7 +148,7 @@ fn h99_the_file_of_a_unix_socket_goes_with_its_listener_but_not_a_successors() {
         endpoint: Endpoint::Path(long.clone()),
         backlog: 1,
         ipv6_only: false,
-        no_delay: false,
+        reuse_port: false,
     };
     let error = bed.host.listen(&options).unwrap_err().system().unwrap();
     assert_eq!(error.errno, libc::ENAMETOOLONG);
@@ -163,7 +163,7 @@ fn a_wildcard_listener_says_which_address_was_dialed() {
         endpoint: Endpoint::Inet("0.0.0.0:0".parse().unwrap()),
         backlog: 8,
         ipv6_only: false,
-        no_delay: true,
+        reuse_port: false,
     };
     let (lane, address) = bed.host.listen(&options).unwrap();
     let Address::Inet(bound) = address else {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nodepoll::limits::{ACCEPT_RETRY, RING_RECORDS};
-use nodepoll::{Command, Endpoint, Hosting, RuntimeOptions, RustHost};
+use nodepoll::{Command, Endpoint, RuntimeOptions, RustHost};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{Bed, OnData, PATIENCE, alone, connect, read_exactly};
@@ -198,7 +198,7 @@ fn h7_a_start_that_fails_leaves_nothing_and_can_be_tried_again() {
         let options = RuntimeOptions {
             pollers: 4,
             ring_records: RING_RECORDS,
-            hosting: Hosting::Thread,
+            ..RuntimeOptions::default()
         };
         let (descriptors_before, threads_before) = (descriptors(), threads());
         // With each number of descriptors too few, until it works.
@@ -228,14 +228,14 @@ fn h7_no_pollers_and_too_many_are_refused() {
         let options = RuntimeOptions {
             pollers,
             ring_records: RING_RECORDS,
-            hosting: Hosting::Thread,
+            ..RuntimeOptions::default()
         };
         assert!(RustHost::start(&options, 1 << 20).is_err());
     }
 }
 
 /// The descriptor of this process that is the other end of `client`.
-fn other_end(client: &TcpStream) -> File {
+pub(crate) fn other_end(client: &TcpStream) -> File {
     use std::os::fd::BorrowedFd;
 
     let wanted = client.local_addr().unwrap();

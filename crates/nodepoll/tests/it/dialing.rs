@@ -147,6 +147,7 @@ fn a_dial_to_a_unix_socket_connects_or_is_refused_at_once() {
         endpoint: Endpoint::Path(path),
         local: None,
         no_delay: false,
+        keep_alive: None,
         window: u32::MAX,
     };
     let error = bed.host.dial(&options).unwrap_err().system().unwrap();

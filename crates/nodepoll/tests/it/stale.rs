@@ -25,7 +25,7 @@ fn h57_commands_for_a_dead_generation_do_nothing_to_the_next_tenant_of_its_row()
         let segment = bed.lease(b"foreign");
         bed.command(lane, &Command::Write { id, segment });
         bed.command(lane, &Command::Acknowledge { id });
-        bed.command(lane, &Command::Close { id });
+        bed.command(lane, &Command::Close { id, millis: 0 });
         bed.command(lane, &Command::Destroy { id });
         if beyond_direct {
             // The fifth one leaves all of them to the poller.

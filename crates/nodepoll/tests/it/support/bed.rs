@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use linkbuf::{CHUNK_BYTES, NODE_BYTES_MAX, Node, SegmentId};
 use nodepoll::limits::RING_RECORDS;
 use nodepoll::{Address, Command, Counters, DialOptions, Endpoint, ListenOptions};
-use nodepoll::{Hosting, RuntimeOptions, RustHost};
+use nodepoll::{Hosting, LoadBalance, RuntimeOptions, RustHost};
 
 use super::log::{Log, Name, send};
 
@@ -36,6 +36,7 @@ impl Bed {
             pollers,
             ring_records,
             hosting: Hosting::Thread,
+            ..RuntimeOptions::default()
         };
         Self::with_options(&options, memory_max)
     }
@@ -45,6 +46,16 @@ impl Bed {
             pollers: 1,
             ring_records,
             hosting,
+            ..RuntimeOptions::default()
+        };
+        Self::with_options(&options, 256 * CHUNK_BYTES)
+    }
+
+    pub(crate) fn balanced(pollers: usize, balance: LoadBalance) -> Self {
+        let options = RuntimeOptions {
+            pollers,
+            balance,
+            ..RuntimeOptions::default()
         };
         Self::with_options(&options, 256 * CHUNK_BYTES)
     }
@@ -108,6 +119,7 @@ impl Bed {
             endpoint,
             local,
             no_delay: true,
+            keep_alive: None,
             window: u32::MAX,
         };
         (self.host.dial(&options).unwrap(), self.dials)
@@ -143,7 +155,7 @@ impl Bed {
     }
 
     pub(crate) fn close(&mut self, (lane, id): Name) {
-        self.command(lane, &Command::Close { id });
+        self.command(lane, &Command::Close { id, millis: 0 });
     }
 
     pub(crate) fn destroy(&mut self, (lane, id): Name) {
@@ -245,7 +257,7 @@ impl Bed {
             endpoint,
             backlog: 1024,
             ipv6_only: false,
-            no_delay: true,
+            reuse_port: false,
         };
         let (lane, address) = self.host.listen(&options).unwrap();
         (lane, self.listeners, address)

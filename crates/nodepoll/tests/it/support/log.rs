@@ -28,6 +28,8 @@ pub(crate) struct Seen {
     pub(crate) drained: Vec<u64>,
     /// How often a probe has found nothing.
     pub(crate) quiet: usize,
+    /// Each time it was told to be idle: after how long.
+    pub(crate) idle: Vec<u32>,
     pub(crate) closed: Option<EndReason>,
 }
 
@@ -88,7 +90,7 @@ impl Log {
                 assert!(!seen.has_ended, "the peer ends once");
                 seen.has_ended = true;
                 if self.closes_on_end {
-                    send(host, lane, &Command::Close { id });
+                    send(host, lane, &Command::Close { id, millis: 0 });
                 }
             }
             Event::Drained { id, sent } => {
@@ -107,6 +109,7 @@ impl Log {
             Event::ListenerError { listener, errno } => {
                 self.listener_errors.push((listener, errno));
             }
+            Event::Idle { id, millis, .. } => self.seen_open((lane, id), &event).idle.push(millis),
             Event::Quiet { id, .. } => self.seen_open((lane, id), &event).quiet += 1,
             Event::NeedMemory => unreachable!("the host grants it by itself"),
             Event::Failed => assert!(self.failed.insert(lane), "a lane fails once"),
@@ -159,6 +162,7 @@ impl Log {
             has_ended: false,
             drained: Vec::new(),
             quiet: 0,
+            idle: Vec::new(),
             closed: None,
         };
         if is_dialed {

@@ -1,0 +1,110 @@
+import { closedError, failure } from '../errors.ts'
+import type { Channel } from './channel.ts'
+import type { CloseReason } from './close-reason.ts'
+import { CLOSING, ENDED, PEER_ENDED, WRITE_CLOSED } from './flags.ts'
+import type { Handlers } from './handlers.ts'
+import { Waits } from './waits.ts'
+
+/** What a connection can be asked, and what becomes of calls that wait when it ends. */
+export abstract class Condition {
+  /** @internal */
+  readonly _handlers: Handlers
+  /** @internal */
+  abstract readonly _channel: Channel
+  /** What has happened so far. @internal */
+  _flags = 0
+  /** @internal */
+  _reason: CloseReason | undefined
+  #waits: Waits | undefined
+  #aborter: AbortController | undefined
+
+  constructor(handlers: Handlers) {
+    this._handlers = handlers
+  }
+
+  /** `false` from the moment an end of the connection is known: a FIN, an error, our `close()`. */
+  get isActive(): boolean {
+    const { allowHalfOpen } = this._handlers
+    return (this._flags & (allowHalfOpen ? CLOSING | ENDED : PEER_ENDED | CLOSING | ENDED)) === 0
+  }
+
+  /**
+   * Aborted at the moment at which `isActive` becomes `false`, so that work for a peer that has
+   * gone can be given up. `reason` is the error that ended the connection, or
+   * `ERR_NODEPOLL_CONNECTION_CLOSED`. Its listeners run within the call or event that ends it.
+   */
+  get signal(): AbortSignal {
+    if (this.#aborter === undefined) {
+      this.#aborter = new AbortController()
+      if (!this.isActive) this._abort()
+    }
+    return this.#aborter.signal
+  }
+
+  /** Whether the socket is gone. @internal */
+  get _hasEnded(): boolean {
+    return (this._flags & ENDED) !== 0
+  }
+
+  /** What reads and drains wait for. @internal */
+  get _waits(): Waits {
+    const { readTimeoutMs, writeTimeoutMs } = this._handlers
+    return (this.#waits ??= new Waits(readTimeoutMs, writeTimeoutMs))
+  }
+
+  /** Which of all reads that have waited is under way here. @internal */
+  get _waitingSince(): number {
+    return this.#waits?.since ?? Infinity
+  }
+
+  /** Whether more input may come. @internal */
+  get _receives(): boolean {
+    return (this._flags & (PEER_ENDED | CLOSING | ENDED)) === 0
+  }
+
+  /** Whether it has ended or is about to, by us. @internal */
+  get _isOver(): boolean {
+    return (this._flags & (CLOSING | ENDED)) !== 0
+  }
+
+  /** What a read beyond the end fails with. @internal */
+  _endError(): unknown {
+    const reason = this._reason
+    if (reason?.by === 'peer' || this._flags & PEER_ENDED) {
+      return failure('ERR_NODEPOLL_EOF', 'the peer has ended the connection')
+    }
+    return reason?.error ?? closedError()
+  }
+
+  /** @internal */
+  _checkWritable(): void {
+    if (this._flags & (CLOSING | ENDED | WRITE_CLOSED)) throw closedError()
+  }
+
+  /** Those who wait for input go on, or fail. @internal */
+  _inputCame(length: number): void {
+    if (this.#waits?.inputCame(length)) this._channel.dispatcher.yieldToContinuations()
+  }
+
+  /** Those who wait for output to leave look again. @internal */
+  _outputTaken(): void {
+    if (this.#waits?.outputTaken()) this._channel.dispatcher.yieldToContinuations()
+  }
+
+  /** Nobody waits any more. @internal */
+  _stopWaiting(): void {
+    this._inputCame(Infinity)
+    this._outputTaken()
+    this.#waits?.stop()
+  }
+
+  /** Milliseconds that sending may take from now on, or 0. @internal */
+  get _writeMsLeft(): number {
+    return this.#waits?.writeMsLeft ?? this._handlers.writeTimeoutMs
+  }
+
+  /** It has just become inactive. @internal */
+  _abort(): void {
+    this.#aborter?.abort(this._reason?.error ?? closedError())
+  }
+}
