@@ -22,14 +22,26 @@ export class Child {
   #stderr = ''
   #changed: (() => void)[] = []
 
-  constructor(source: string, nodeArguments: readonly string[] = []) {
+  /** `descriptors`: how many it may have, if not as many as this process. */
+  constructor(source: string, nodeArguments: readonly string[] = [], descriptors?: number) {
     const environment = { ...process.env }
     delete environment['NODE_OPTIONS']
-    this.process = spawn(
+    const program = [
       process.execPath,
-      [...nodeArguments, '--input-type=module', '--eval', source],
-      { cwd: root, env: environment, stdio: ['ignore', 'pipe', 'pipe'] },
-    )
+      ...nodeArguments,
+      '--input-type=module',
+      '--eval',
+      source,
+    ] as const
+    const [command, ...rest] =
+      descriptors === undefined
+        ? program
+        : (['sh', '-c', `ulimit -n ${descriptors}; exec "$@"`, 'sh', ...program] as const)
+    this.process = spawn(command, rest, {
+      cwd: root,
+      env: environment,
+      stdio: [descriptors === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    })
     this.process.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.#stdout += text
       for (const changed of this.#changed) changed()
