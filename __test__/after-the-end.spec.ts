@@ -24,6 +24,19 @@ const ends: Record<string, End> = {
   'FIN from the peer': { by: 'peer', read: 'ERR_NODEPOLL_EOF', make: ({ peer }) => peer.end() },
   'RST from the peer': { by: 'error', read: 'ECONNRESET', make: ({ peer }) => peer.reset() },
   'shutdown()': { by: 'shutdown', read: CLOSED, make: ({ server }) => void server.shutdown() },
+  'an idle timeout': {
+    by: 'timeout',
+    read: CLOSED,
+    make: ({ connection }) => connection.setIdleTimeout(5),
+  },
+  'FIN from both, ours first': {
+    by: 'peer',
+    read: 'ERR_NODEPOLL_EOF',
+    make: async ({ connection, peer }) => {
+      await connection.closeWrite()
+      peer.end()
+    },
+  },
 }
 
 type Calls = Record<string, (connection: Connection, end: End) => [() => unknown, Outcome]>
@@ -101,7 +114,7 @@ const members: Record<string, Calls> = {
     reset: (connection) => [() => connection.reset(), 'undefined'],
     addCloseCallback: (connection) => [
       () => new Promise((resolve) => connection.addCloseCallback((_, { by }) => resolve(by))),
-      /local|peer|error|shutdown/,
+      /local|peer|error|timeout|shutdown/,
     ],
     asyncDispose: (connection) => [() => connection[Symbol.asyncDispose](), 'undefined'],
   },

@@ -94,13 +94,13 @@ test.serial(
     await leakCheck(t)
     let settled = 0
     let rounds = 0
+    const drained = (): void => void settled++
     const server = await startServer(t, {
       onRequest(connection) {
         const { input, writer } = connection
         const id = input.next(1)[0] as number
         input.skip(input.length)
         rounds++
-        const drained = (): void => void settled++
         for (let part = 0; part < 3; part++) {
           writer.writeBinary(Buffer.alloc(100_000, id)).flush()
           writer.drained().then(drained, drained)
@@ -140,10 +140,10 @@ test.serial(
     const where = whereOf(server.address)
     const path = temporaryPath(t, 'file')
     writeFileSync(path, 'untouched')
-    let isOver = false
+    const over = new AbortController()
     let echoes = 0
     const dialers = Array.from({ length: 8 }, async () => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         const connection = await dial(where)
         connection.write('ping')
         if ((await connection.reader.readString(4)) !== 'ping') throw new Error('no echo')
@@ -165,7 +165,7 @@ test.serial(
       // Throws EBADF if somebody else has closed it.
       closeSync(file)
     }
-    isOver = true
+    over.abort()
     await within(Promise.all(dialers), 'the dialers')
     t.true(echoes > 0)
   },

@@ -23,6 +23,18 @@ const enders: Record<string, [(all: Situation) => unknown, CloseReason['by']]> =
   'FIN from the peer': [({ peer }) => peer.end(), 'peer'],
   'RST from the peer': [({ peer }) => peer.reset(), 'error'],
   'shutdown()': [({ server }) => void server.shutdown(), 'shutdown'],
+  'an idle timeout': [({ connection }) => void connection.setIdleTimeout(5), 'timeout'],
+  'FIN from both, ours first': [
+    async ({ connection, peer }) => {
+      await connection.closeWrite()
+      peer.end()
+    },
+    'peer',
+  ],
+  'a forced shutdown()': [
+    ({ server }) => void server.shutdown({ deadlineMs: 0, force: true }).catch(() => {}),
+    'shutdown',
+  ],
 }
 
 const handlerSets: Record<string, EventLoopOptions> = {

@@ -224,3 +224,136 @@ test.serial('await using shuts a server down', async (t) => {
   await within(server[Symbol.asyncDispose](), 'the disposal')
   t.deepEqual(await connection.closed, { by: 'shutdown' })
 })
+
+test.serial(
+  'H19: at any moment a request gets its whole reply, or FIN before any byte of it',
+  async (t) => {
+    await leakCheck(t)
+    const reply = 'r'.repeat(3000)
+    let wrong = 0
+    let replies = 0
+    for (let round = 0; round < 25; round++) {
+      const server = await startServer(t, {
+        async onRequest({ input, writer }) {
+          const requests = input.length >> 3
+          input.skip(requests << 3)
+          if (round % 2 === 0) await turn()
+          for (let n = 0; n < requests; n++) writer.writeString(reply)
+          writer.flush()
+        },
+      })
+      const peers = await Promise.all(
+        Array.from({ length: 40 }, () => Peer.connect(t, server.address)),
+      )
+      const clients = peers.map(async (peer) => {
+        for (;;) {
+          if (peer.hasEnded || peer.socket.destroyed) break
+          peer.socket.write('request.')
+          try {
+            await peer.read(reply.length)
+            replies++
+          } catch {
+            break
+          }
+        }
+        await peer.closed
+        // What has come after the last whole reply is nothing.
+        if (peer.bytesReceived % reply.length !== 0) wrong++
+      })
+      const pause = performance.now() + (round % 7)
+      await eventually(() => performance.now() >= pause, 'a moment')
+      await within(server.shutdown(), 'shutdown()')
+      await within(Promise.all(clients), 'the clients')
+    }
+    t.is(wrong, 0)
+    t.true(replies > 0)
+  },
+)
+
+test.serial('shutdown() gives up by its signal, whose reason is the cause', async (t) => {
+  await leakCheck(t)
+  const gate = deferred()
+  const { connection, peer, server } = await openPair(t, { onRequest: () => gate.promise })
+  await peer.send('x')
+  await eventually(() => connection.bytesRead === 1, 'onRequest')
+  const reason = new Error('in a hurry')
+  const aborter = new AbortController()
+  const giving = failureOf(server.shutdown({ signal: aborter.signal }))
+  aborter.abort(reason)
+  t.like(await giving, { code: 'ERR_NODEPOLL_DEADLINE', cause: reason })
+  const early = failureOf(server.shutdown({ signal: AbortSignal.abort(reason), force: true }))
+  t.like(await early, { code: 'ERR_NODEPOLL_DEADLINE', cause: reason })
+  t.is((await within(connection.closed, 'the reset')).by, 'shutdown')
+  gate.resolve()
+  await within(server.finished, 'the end')
+  await within(
+    server.shutdown({ signal: aborter.signal }).catch(() => {}),
+    'one afterwards',
+  )
+})
+
+for (const place of ['onConnect', 'onRequest', 'a close callback'] as const) {
+  test.serial(`H116: shutdown() may be awaited in ${place}`, async (t) => {
+    await leakCheck(t)
+    const outcome = deferred<unknown>()
+    const stop = async (): Promise<void> => {
+      const shutting = server.shutdown()
+      await shutting.then(outcome.resolve, outcome.resolve)
+    }
+    const server = await startServer(t, {
+      onConnect(connection) {
+        if (place === 'a close callback') connection.addCloseCallback(stop)
+        return place === 'onConnect' ? (stop() as Promise<undefined>) : undefined
+      },
+      onRequest(connection) {
+        connection.input.skip(connection.input.length)
+        return place === 'onRequest' ? stop() : undefined
+      },
+    })
+    const others = await Promise.all([1, 2, 3].map(() => Peer.connect(t, server.address)))
+    others[0]?.socket.write('x')
+    if (place === 'a close callback') others[0]?.end()
+    t.is(await within(outcome.promise, 'shutdown() in a handler'), undefined)
+    for (const { closed } of others) await within(closed, 'the others are closed')
+    await within(server.finished, 'the end')
+  })
+}
+
+test.serial('H107: whatever waits settles when the server is shut down by force', async (t) => {
+  await leakCheck(t)
+  const gate = deferred()
+  const codes: string[] = []
+  const note = (promise: Promise<unknown>): void => {
+    void promise.then(
+      () => codes.push('resolved'),
+      (error: { code?: string }) => codes.push(String(error.code)),
+    )
+  }
+  const server = await startServer(t, {
+    async onRequest(connection) {
+      connection.writer.writeBinary(Buffer.alloc(16 << 20)).flush()
+      note(connection.writer.drained())
+      note(connection.reader.next(1000))
+      note(connection.closed)
+      await gate.promise
+    },
+  })
+  const peers = await Promise.all(Array.from({ length: 20 }, () => Peer.connect(t, server.address)))
+  for (const peer of peers) {
+    peer.socket.pause()
+    await peer.send('x')
+  }
+  await eventually(() => server.loop.connectionCount === 20, 'all are busy')
+  note(server.finished)
+  note(server.shutdown())
+  await failureOf(server.shutdown({ deadlineMs: 50, force: true }))
+  await eventually(
+    () => codes.length === 60,
+    () => `${codes.length} have settled`,
+  )
+  t.is(codes.filter((code) => code === 'ERR_NODEPOLL_CONNECTION_CLOSED').length, 40)
+  t.is(codes.filter((code) => code === 'resolved').length, 20)
+  gate.resolve()
+  await eventually(() => codes.length === 62, 'the server')
+  t.is(codes.filter((code) => code === 'resolved').length, 22)
+})

@@ -34,6 +34,8 @@ export class EventLoop {
   readonly #listeners: Set<Listener> = new Set()
   #isShutDown = false
   #isReffed = true
+  /** Connections whose handlers wait for a shutdown. */
+  readonly #callers: WeakSet<Connection> = new WeakSet()
   /** Called whenever something of this loop has ended. */
   readonly #watchers: Set<() => void> = new Set()
 
@@ -111,7 +113,8 @@ export class EventLoop {
    * Rejects with `ERR_NODEPOLL_DEADLINE` after `deadlineMs`, or when `signal` is aborted; with
    * `force` what remains is reset first. A second call joins the first and may bring its own
    * deadline. A call from inside a handler, before its first `await`, does not wait for the
-   * connection of that handler; one that comes later in it waits for ever, or until its deadline.
+   * connections of handlers that do so; one that comes later in it waits for ever, or until its
+   * deadline.
    * A process warning tells of a shutdown that has waited for handlers for ten seconds.
    */
   async shutdown(options: ShutdownOptions = {}): Promise<void> {
@@ -163,15 +166,21 @@ export class EventLoop {
     for (const watch of this.#watchers) watch()
   }
 
-  /** Closes everything, and waits for all but the connection of `caller`. */
+  /**
+   * Closes everything and waits until all have ended; if a handler waits for it, until those are
+   * left whose handlers do.
+   */
   async #drain(caller: Connection | undefined): Promise<void> {
+    if (caller !== undefined) this.#callers.add(caller)
     const warning = setTimeout(() => this.#warn(), SHUTDOWN_WARNING_MS)
     warning.unref()
     await Promise.all(Array.from(this.#listeners, (listener) => listener.close()))
     for (const connection of this.#connections) connection._closeWhenIdle()
     await this.#until(() => {
-      const isCallerThere = caller !== undefined && this.#connections.has(caller)
-      return this.#connections.size === (isCallerThere ? 1 : 0)
+      for (const connection of this.#connections) {
+        if (caller === undefined || !this.#callers.has(connection)) return false
+      }
+      return true
     })
     clearTimeout(warning)
   }
