@@ -14,7 +14,7 @@ use crate::support::{Bed, OnData, PATIENCE, alone, connect, read_exactly};
 
 const DESCRIPTORS_MAX: usize = 128;
 
-fn descriptors() -> usize {
+pub(crate) fn descriptors() -> usize {
     // One of them is that of the folder itself, each time.
     fs::read_dir("/proc/self/fd").unwrap().count()
 }

@@ -10,6 +10,7 @@ mod accepting;
 mod closing;
 mod descriptors;
 mod dialing;
+mod endings;
 mod ends;
 mod failure;
 mod half_close;
