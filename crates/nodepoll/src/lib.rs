@@ -22,6 +22,8 @@ mod driver;
 mod error;
 mod event;
 mod event_sink;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod handover;
 mod inline_driver;
 mod intake;

@@ -1,0 +1,526 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use linkbuf::CHUNK_BYTES;
+use nodepoll::faults::{Fault, Faults, Installed};
+use nodepoll::{Address, Command, DialOptions, EndReason, Endpoint, Event, ListenOptions};
+use nodepoll::{ConnectionId, Hosting, RustHost};
+
+use crate::bytes::Stream;
+use crate::flow::Flow;
+use crate::foreign::Foreign;
+use crate::local::{Local, Name, send};
+use crate::scenario::{Act, PairPlan, Scenario, Step};
+
+/// After this time something is not slow but stuck.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const LISTENER: u32 = 1;
+
+/// A runtime with connections, and what is known of each of them.
+pub(crate) struct World {
+    /// `None` only once it is left alone.
+    host: Option<RustHost>,
+    faults: Arc<Faults>,
+    hosting: Hosting,
+    pairs: Vec<Pair>,
+    names: BTreeMap<Name, (usize, usize)>,
+    listener: (usize, SocketAddr),
+    listener_errors: Vec<i32>,
+    /// How many connections the listener says to have accepted in all.
+    accepted: Option<u32>,
+    _installed: Installed,
+}
+
+/// Both ends of a connection. Side 0 dials, side 1 is accepted.
+pub(crate) struct Pair {
+    flows: [Flow; 2],
+    ends: [End; 2],
+    is_opened: bool,
+    /// Where it is dialled from. No other connection has this address.
+    ip: Ipv4Addr,
+    /// Whether a reset was injected, as far as it has been looked up.
+    is_reset: bool,
+}
+
+enum End {
+    Local(Local),
+    Foreign(Foreign),
+}
+
+impl World {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let installed = scenario.faults.install();
+        let memory_max = scenario.chunks * CHUNK_BYTES;
+        let host = RustHost::start(&scenario.runtime, memory_max).unwrap();
+        host.grant();
+        host.grant();
+        let options = ListenOptions {
+            listener: LISTENER,
+            endpoint: Endpoint::Inet((Ipv4Addr::LOCALHOST, 0).into()),
+            backlog: 1024,
+            ipv6_only: false,
+            no_delay: true,
+        };
+        let (lane, address) = host.listen(&options).unwrap();
+        let Address::Inet(address) = address else {
+            panic!("{address:?} is not where it listens");
+        };
+        let pairs = scenario.pairs.iter().enumerate();
+        let mut world = Self {
+            host: Some(host),
+            faults: Arc::clone(&scenario.faults),
+            hosting: scenario.runtime.hosting,
+            pairs: pairs.map(|(index, plan)| Pair::new(index, plan)).collect(),
+            names: BTreeMap::new(),
+            listener: (lane, address),
+            listener_errors: Vec::new(),
+            accepted: None,
+            _installed: installed,
+        };
+        let (listener, window) = (LISTENER, scenario.pairs[0].ends[1].window);
+        world.command(lane, &Command::Accept { listener, window });
+        world
+    }
+
+    pub(crate) fn step(&mut self, step: Step) {
+        match step {
+            Step::Open(pair) => self.open(pair),
+            Step::Act { pair, side, act } => self.act(pair, side, act),
+            Step::Look(micros) => {
+                self.look(Duration::from_micros(micros));
+            }
+        }
+    }
+
+    /// Waits until all that was sent on connections that nobody has cut has arrived.
+    pub(crate) fn bring_all_through(&mut self) {
+        self.until("all are opened", |world| {
+            world.pairs.iter().all(Pair::is_known)
+        });
+        let host = self.host.as_mut().expect("it is not left alone");
+        for Pair { ends, flows, .. } in &mut self.pairs {
+            for (end, flow) in ends.iter_mut().zip(flows) {
+                match end {
+                    End::Local(local) if local.name.is_some() => local.let_go(flow, host),
+                    End::Local(_) => {}
+                    End::Foreign(foreign) => foreign.is_paused = false,
+                }
+            }
+        }
+        self.until("all bytes and ends have arrived", |world| {
+            world
+                .pairs
+                .iter()
+                .all(|pair| !pair.owes(0) && !pair.owes(1))
+        });
+    }
+
+    /// Ends all that is left, and waits until it is over.
+    pub(crate) fn end_all(&mut self, plans: &[PairPlan]) {
+        for (pair, plan) in plans.iter().enumerate() {
+            for (side, plan) in plan.ends.iter().enumerate() {
+                if self.pairs[pair].flows[side].is_open() {
+                    self.act(pair, side, plan.ending);
+                }
+            }
+        }
+        self.until("all connections are over", |world| {
+            world.pairs.iter().all(Pair::is_over)
+        });
+        let exhausted = [Fault::Exhausted, Fault::NoMemory].map(|it| self.faults.injected(it));
+        if exhausted != [0, 0] {
+            self.until("a lack of descriptors is told", |world| {
+                !world.listener_errors.is_empty()
+            });
+        }
+        let listener = LISTENER;
+        self.command(self.listener.0, &Command::CloseListener { listener });
+        self.until("the listener is closed", |world| world.accepted.is_some());
+        self.until("nothing is left", Self::is_clean);
+    }
+
+    /// What can only be said at the end. How many bytes came through, of how many streams whole.
+    pub(crate) fn judge(&self) -> (u64, usize) {
+        assert_eq!(self.accepted, u32::try_from(self.pairs.len()).ok());
+        let stats = self.host().runtime().arena().stats();
+        assert_eq!(stats.stale, 0, "no lease is given back twice");
+        let errnos = [libc::EMFILE, libc::ENOBUFS];
+        let told = &self.listener_errors;
+        assert!(told.iter().all(|errno| errnos.contains(errno)), "{told:?}");
+        let mut whole = 0;
+        for (index, pair) in self.pairs.iter().enumerate() {
+            for side in [0, 1] {
+                let verdict = pair.judge(side);
+                assert!(verdict.is_ok(), "pair {index} side {side}: {verdict:?}");
+                whole += usize::from(verdict == Ok(true));
+            }
+        }
+        let flows = self.pairs.iter().flat_map(|pair| &pair.flows);
+        (flows.map(|flow| flow.received).sum(), whole)
+    }
+
+    fn open(&mut self, index: usize) {
+        let to = self.listener.1;
+        let pair = &mut self.pairs[index];
+        pair.is_opened = true;
+        let from = SocketAddr::from((pair.ip, 0));
+        match &mut pair.ends[0] {
+            End::Foreign(foreign) => foreign.connect(from, to),
+            End::Local(local) => {
+                let options = DialOptions {
+                    dial: u32::try_from(index).unwrap(),
+                    endpoint: Endpoint::Inet(to),
+                    local: Some(from),
+                    no_delay: true,
+                    window: local.plan.window,
+                };
+                let host = self.host.as_ref().expect("it is not left alone");
+                host.dial(&options).unwrap();
+            }
+        }
+    }
+
+    fn act(&mut self, index: usize, side: usize, act: Act) {
+        let host = self.host.as_mut().expect("it is not left alone");
+        let pair = &mut self.pairs[index];
+        let flow = &mut pair.flows[side];
+        match &mut pair.ends[side] {
+            End::Local(local) => {
+                local.act(flow, host, act);
+                if local.name.is_some() {
+                    note(flow, act);
+                    flow.discards |= matches!(act, Act::Close) && !flow.has_ended;
+                }
+            }
+            End::Foreign(foreign) => {
+                note(flow, act);
+                match act {
+                    Act::Write { bytes, .. } if flow.takes_output() => {
+                        flow.written += bytes as u64;
+                    }
+                    Act::Pause => foreign.is_paused = true,
+                    Act::Resume => foreign.is_paused = false,
+                    Act::Destroy => foreign.drop_socket(flow, false),
+                    Act::Reset => foreign.drop_socket(flow, true),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// One exchange, and what the other sockets can do. Waits if nothing has come.
+    fn look(&mut self, time: Duration) {
+        let mut events = Vec::new();
+        let host = self.host.as_mut().expect("it is not left alone");
+        host.exchange(|_, lane, event| events.push((lane, event)));
+        let mut has_worked = !events.is_empty();
+        for (lane, event) in events {
+            self.on_event(lane, event);
+        }
+        for index in 0..self.pairs.len() {
+            has_worked |= self.work(index);
+        }
+        if !has_worked || self.hosting != Hosting::Thread {
+            self.host.as_mut().expect("as above").wait(time);
+        }
+    }
+
+    /// What a socket of the standard library can do.
+    fn work(&mut self, index: usize) -> bool {
+        let pair = &mut self.pairs[index];
+        let sender = pair.flows[1].stream;
+        let End::Foreign(foreign) = &mut pair.ends[0] else {
+            return false;
+        };
+        let knew_the_end = pair.flows[0].has_ended;
+        let worked = foreign.work(&mut pair.flows[0], sender);
+        let has_ended = pair.flows[0].has_ended;
+        self.look_up_resets();
+        let pair = &self.pairs[index];
+        if has_ended && !knew_the_end {
+            assert!(pair.may_end(0), "pair {index} side 0 ends without a reason");
+        }
+        if let Err(error) = &worked {
+            assert!(pair.may_fail(0), "pair {index} side 0 fails with {error}");
+        }
+        worked.unwrap_or(true)
+    }
+
+    fn on_event(&mut self, lane: usize, event: Event) {
+        match event {
+            Event::Accepted { id, remote, .. } => {
+                let is_it = |pair: &Pair| is_at(remote, pair.ip);
+                let index = self.pairs.iter().position(is_it);
+                self.opened((lane, id), index.expect("somebody has dialled"), 1);
+            }
+            Event::Connected { id, dial, .. } => self.opened((lane, id), dial as usize, 0),
+            Event::DialFailed { dial, errno } => {
+                self.look_up_resets();
+                let pair = &mut self.pairs[dial as usize];
+                assert!(pair.may_fail(0), "dial {dial} fails with {errno}");
+                assert!(pair.flows[0].over_at.is_none(), "a dial fails once");
+                pair.flows[0].over_at = Some(Instant::now());
+            }
+            Event::ListenerClosed { accepted, .. } => {
+                assert_eq!(self.accepted.replace(accepted), None, "it is closed once");
+            }
+            Event::ListenerError { errno, .. } => self.listener_errors.push(errno),
+            Event::NeedMemory => unreachable!("the host grants it by itself"),
+            Event::Failed => panic!("the driver of lane {lane} has panicked"),
+            Event::Data { id, .. }
+            | Event::End { id, .. }
+            | Event::Drained { id, .. }
+            | Event::Quiet { id, .. }
+            | Event::Closed { id, .. } => self.on_connection_event(lane, id, event),
+        }
+    }
+
+    fn opened(&mut self, name: Name, index: usize, side: usize) {
+        let before = self.names.insert(name, (index, side));
+        assert_eq!(before, None, "{name:?} is opened twice");
+        let pair = &mut self.pairs[index];
+        assert!(pair.is_opened && pair.flows[side].over_at.is_none());
+        let End::Local(local) = &mut pair.ends[side] else {
+            panic!("{name:?} is opened, whose socket is not the runtime's");
+        };
+        assert_eq!(local.name.replace(name), None, "it is opened once");
+        for act in std::mem::take(&mut local.deferred) {
+            self.act(index, side, act);
+        }
+    }
+
+    fn on_connection_event(&mut self, lane: usize, id: ConnectionId, event: Event) {
+        let (index, side) = *self.names.get(&(lane, id)).expect("it is opened first");
+        if matches!(event, Event::End { .. } | Event::Closed { .. }) {
+            self.look_up_resets();
+        }
+        let host = self.host.as_mut().expect("it is not left alone");
+        let pair = &mut self.pairs[index];
+        let (sender, written) = (pair.flows[1 - side].stream, pair.flows[side].written);
+        let flow = &mut pair.flows[side];
+        let End::Local(local) = &mut pair.ends[side] else {
+            unreachable!("only those of the runtime have names");
+        };
+        let place = (index, side);
+        assert!(flow.over_at.is_none(), "{place:?}: {event:?} after Closed");
+        match event {
+            Event::Data { segment, .. } => {
+                let segment = host.runtime().arena().take_leased(segment);
+                let segment = segment.expect("what has arrived has a lease");
+                flow.receive(sender, segment.as_slice());
+                local.received(flow, host, segment.into_lease());
+                if flow.received > local.granted {
+                    self.look_up_resets();
+                    assert!(self.pairs[index].may_fail(side), "{place:?}: its window");
+                }
+            }
+            Event::End { .. } => {
+                assert!(!flow.has_ended, "{place:?}: the other side ends once");
+                flow.has_ended = true;
+                let closes = local.plan.closes_on_end;
+                assert!(pair.may_end(side), "{place:?} ends without a reason");
+                if closes && pair.flows[side].is_open() {
+                    self.act(index, side, Act::Close);
+                }
+            }
+            Event::Drained { sent, .. } => {
+                assert!((local.sent..=written).contains(&sent), "{place:?}: {sent}");
+                local.sent = sent;
+            }
+            Event::Quiet { .. } => {
+                local.quiets += 1;
+                assert!(local.quiets <= local.probes, "{place:?}: nobody has asked");
+            }
+            Event::Closed { reason, sent, .. } => {
+                assert!((local.sent..=written).contains(&sent), "{place:?}: {sent}");
+                local.sent = sent;
+                local.closed = Some(reason);
+                flow.over_at = Some(Instant::now());
+                let was_asked = flow.closing_since.is_some() || flow.is_abrupt;
+                let is_due = match reason {
+                    EndReason::Local | EndReason::Peer => was_asked,
+                    EndReason::Error { .. } => pair.may_fail(side),
+                    EndReason::Timeout => false,
+                };
+                assert!(is_due, "{place:?} is closed: {reason:?}");
+            }
+            _ => unreachable!("the others are not about a connection"),
+        }
+    }
+
+    fn look_up_resets(&mut self) {
+        for dialer in self.faults.resets() {
+            for pair in &mut self.pairs {
+                pair.is_reset |= is_at(dialer, pair.ip);
+            }
+        }
+    }
+
+    fn is_clean(&self) -> bool {
+        let runtime = self.host().runtime();
+        let (stats, counters) = (runtime.arena().stats(), runtime.counters());
+        // Each driver may keep the node it receives into.
+        stats.leases == 0
+            && stats.nodes <= runtime.lane_count()
+            && (counters.connections, counters.listeners) == (0, 0)
+    }
+
+    /// Goes on until it is `done`.
+    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.look_up_resets();
+            if done(self) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "in vain: {what}\n{}",
+                self.describe()
+            );
+            // Nobody tells of the sockets of the standard library.
+            self.look(Duration::from_micros(200));
+        }
+    }
+
+    fn command(&mut self, lane: usize, command: &Command) {
+        let host = self.host.as_mut().expect("it is not left alone");
+        send(host, lane, command);
+    }
+
+    fn host(&self) -> &RustHost {
+        self.host.as_ref().expect("it is not left alone")
+    }
+
+    /// Where it stands, for a failure.
+    fn describe(&self) -> String {
+        let mut text = String::new();
+        for (index, pair) in self.pairs.iter().enumerate() {
+            let _ = writeln!(text, "  pair {index}: {}", pair.describe());
+        }
+        let runtime = self.host().runtime();
+        let stats = runtime.arena().stats();
+        let _ = writeln!(text, "  {:?}\n  {stats:?}", runtime.counters());
+        let injected = Fault::ALL.map(|fault| (fault, self.faults.injected(fault)));
+        let _ = write!(text, "  {injected:?} {:?}", self.listener_errors);
+        text
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A driver that goes round in circles would have to be waited for.
+            std::mem::forget(self.host.take());
+        }
+    }
+}
+
+impl Pair {
+    fn new(index: usize, plan: &PairPlan) -> Self {
+        let dialed = if plan.is_foreign {
+            End::Foreign(Foreign::new())
+        } else {
+            End::Local(Local::new(plan.ends[0]))
+        };
+        Self {
+            flows: [0, 1].map(|side| Flow::new(Stream::new(index, side))),
+            ends: [dialed, End::Local(Local::new(plan.ends[1]))],
+            is_opened: false,
+            ip: Ipv4Addr::new(127, 0, 1, u8::try_from(index + 1).unwrap()),
+            is_reset: false,
+        }
+    }
+
+    /// Whether the runtime has told of all its ends.
+    fn is_known(&self) -> bool {
+        let mut ends = self.ends.iter().zip(&self.flows);
+        ends.all(|(end, flow)| match end {
+            End::Local(local) => local.name.is_some() || flow.over_at.is_some(),
+            End::Foreign(_) => true,
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        self.flows.iter().all(|flow| flow.over_at.is_some())
+    }
+
+    /// Somebody has cut it: what was under way may be lost.
+    fn is_cut(&self) -> bool {
+        self.is_reset || self.flows.iter().any(|flow| flow.is_abrupt)
+    }
+
+    /// Whether this side may see the other one's end now.
+    fn may_end(&self, side: usize) -> bool {
+        let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
+        let is_whole = sender.closing_since.is_some() && flow.received == sender.written;
+        self.is_cut() || is_whole
+    }
+
+    /// Whether this side may find the connection broken.
+    fn may_fail(&self, side: usize) -> bool {
+        self.is_cut() || self.flows[1 - side].has_lingered()
+    }
+
+    /// Whether something is still to arrive at this side.
+    fn owes(&self, side: usize) -> bool {
+        let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
+        let is_missing =
+            flow.received < sender.written || (sender.closing_since.is_some() && !flow.has_ended);
+        is_missing && !self.is_cut() && !flow.discards && flow.over_at.is_none()
+    }
+
+    /// Whether this side has got all that the other one sent; or what is wrong.
+    fn judge(&self, side: usize) -> Result<bool, String> {
+        let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
+        if let End::Local(local) = &self.ends[1 - side] {
+            let has_left = local.closed.is_some();
+            if has_left && flow.received > local.sent {
+                return Err(format!("{} of {} sent", flow.received, local.sent));
+            }
+        }
+        let is_whole = flow.received == sender.written;
+        if is_whole || self.is_cut() || flow.discards || self.may_fail(side) {
+            return Ok(is_whole);
+        }
+        Err(format!("{} of {} bytes", flow.received, sender.written))
+    }
+
+    fn describe(&self) -> String {
+        let side = |side: usize| {
+            let flow = &self.flows[side];
+            let (name, closed) = match &self.ends[side] {
+                End::Local(local) => (format!("{:?}", local.name), local.closed),
+                End::Foreign(_) => ("std".to_owned(), None),
+            };
+            format!(
+                "{name} wrote {} got {} closing {} abrupt {} ended {} closed {closed:?}",
+                flow.written,
+                flow.received,
+                flow.closing_since.is_some(),
+                flow.is_abrupt,
+                flow.has_ended
+            )
+        };
+        let is_reset = self.is_reset;
+        format!("reset {is_reset}\n    0: {}\n    1: {}", side(0), side(1))
+    }
+}
+
+/// What an end was asked to do, as far as it is about its end.
+fn note(flow: &mut Flow, act: Act) {
+    match act {
+        _ if flow.over_at.is_some() => {}
+        Act::Close if flow.takes_output() => flow.closing_since = Some(Instant::now()),
+        Act::Destroy | Act::Reset => flow.is_abrupt = true,
+        _ => {}
+    }
+}
+
+fn is_at(address: Address, ip: Ipv4Addr) -> bool {
+    matches!(address, Address::Inet(address) if address.ip() == IpAddr::V4(ip))
+}
