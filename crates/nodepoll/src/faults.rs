@@ -65,7 +65,7 @@ pub struct Faults {
     /// Sockets made so far.
     sockets: AtomicU64,
     injected: [AtomicU64; Fault::ALL.len()],
-    resets: Mutex<Vec<Address>>,
+    resets: Mutex<Vec<Reset>>,
 }
 
 thread_local! {
@@ -116,10 +116,10 @@ impl Faults {
         self.injected[fault as usize].load(Ordering::Relaxed)
     }
 
-    /// The connections that [`Fault::Reset`] has happened to, by the address that they were dialled
-    /// from. A reset stands here before the driver learns of it.
+    /// The sockets that [`Fault::Reset`] has happened to. One stands here before its driver learns
+    /// of it.
     #[must_use]
-    pub fn resets(&self) -> Vec<Address> {
+    pub fn resets(&self) -> Vec<Reset> {
         self.lock_resets().clone()
     }
 
@@ -128,9 +128,18 @@ impl Faults {
         self.injected[fault as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    fn lock_resets(&self) -> std::sync::MutexGuard<'_, Vec<Address>> {
+    fn lock_resets(&self) -> std::sync::MutexGuard<'_, Vec<Reset>> {
         self.resets.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A socket that was reset by injection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// Where its connection was dialled from.
+    pub dialer: Address,
+    /// Whether it is the end that dialled, and not the one that was accepted.
+    pub is_dialer: bool,
 }
 
 /// Ends what [`Faults::install`] began.
@@ -260,10 +269,10 @@ impl Injector {
         self.faults.count(fault);
     }
 
-    /// The connection that was dialled from `dialer` is reset, in the middle of a call.
-    pub(crate) fn reset(&self, dialer: Address) {
+    /// The socket is reset, in the middle of a call.
+    pub(crate) fn reset(&self, reset: Reset) {
         self.is_reset.set(true);
-        self.faults.lock_resets().push(dialer);
+        self.faults.lock_resets().push(reset);
     }
 
     pub(crate) fn is_reset(&self) -> bool {

@@ -13,7 +13,7 @@ use socket2::SockRef;
 
 use super::plain_socket::{self, Failed, stream_interest};
 use crate::address::Address;
-use crate::faults::{Call, Fault, Injector, Verdict};
+use crate::faults::{Call, Fault, Injector, Reset, Verdict};
 
 /// A socket, some of whose calls fail or do less than they could.
 pub(crate) struct Socket {
@@ -102,14 +102,15 @@ impl Socket {
     fn dialed(plain: plain_socket::Socket) -> Self {
         // The kernel knows it from the connect on.
         let dialer = plain.local_address().unwrap_or(Address::Unix);
-        let layer = Layer::new(Injector::current(), dialer);
+        let is_dialer = true;
+        let layer = Layer::new(Injector::current(), Reset { dialer, is_dialer });
         Self { plain, layer }
     }
 
     fn fail(&self, layer: &Layer, fault: Fault) -> io::Error {
         match fault {
             Fault::Again => layer.announce(self.descriptor()),
-            Fault::Reset => layer.injector.reset(layer.dialer),
+            Fault::Reset => layer.injector.reset(layer.reset),
             _ => {}
         }
         error_of(fault)
@@ -170,7 +171,11 @@ impl ListeningSocket {
             injector = Some(&layer.injector);
         }
         let (plain, remote, local) = self.plain.accept()?;
-        let layer = Layer::new(injector.map(Injector::another), remote);
+        let reset = Reset {
+            dialer: remote,
+            is_dialer: false,
+        };
+        let layer = Layer::new(injector.map(Injector::another), reset);
         Ok((Socket { plain, layer }, remote, local))
     }
 
@@ -182,7 +187,11 @@ impl ListeningSocket {
     }
 
     fn bound(plain: plain_socket::ListeningSocket) -> Self {
-        let layer = Layer::new(Injector::current(), plain.address());
+        let reset = Reset {
+            dialer: plain.address(),
+            is_dialer: false,
+        };
+        let layer = Layer::new(Injector::current(), reset);
         Self { plain, layer }
     }
 
@@ -211,17 +220,17 @@ impl DerefMut for ListeningSocket {
 /// What is between a driver and a socket.
 struct Layer {
     injector: Injector,
-    /// Where the connection was dialled from: the kernel forgets it when the connection ends.
-    dialer: Address,
+    /// What is told of a reset: the kernel forgets addresses when a connection ends.
+    reset: Reset,
     registered: Option<(Registry, Token, Interest)>,
 }
 
 impl Layer {
-    fn new(injector: Option<Injector>, dialer: Address) -> Option<Box<Self>> {
+    fn new(injector: Option<Injector>, reset: Reset) -> Option<Box<Self>> {
         injector.map(|injector| {
             Box::new(Self {
                 injector,
-                dialer,
+                reset,
                 registered: None,
             })
         })

@@ -3,6 +3,7 @@ use std::time::Instant;
 use nodepoll::limits::LINGER_TIME;
 
 use crate::bytes::Stream;
+use crate::scenario::Act;
 
 /// What is known of one end of a connection, whoever's socket it is: what it has sent and got,
 /// and how it ends.
@@ -13,13 +14,22 @@ pub(crate) struct Flow {
     pub(crate) received: u64,
     /// Since when it closes gracefully.
     pub(crate) closing_since: Option<Instant>,
-    /// It was ended so that bytes may be lost.
-    pub(crate) is_abrupt: bool,
+    /// Why bytes may be lost on the way to it or from it.
+    pub(crate) cut: Option<Cut>,
     /// It was asked to close before it had seen the other side's end: it throws away what comes.
     pub(crate) discards: bool,
     /// It has seen the other side's end.
     pub(crate) has_ended: bool,
     pub(crate) over_at: Option<Instant>,
+}
+
+/// Who has cut a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Its user, who has destroyed or reset it.
+    User,
+    /// A reset that was injected: its driver has to end it without being asked.
+    Fault,
 }
 
 impl Flow {
@@ -29,7 +39,7 @@ impl Flow {
             written: 0,
             received: 0,
             closing_since: None,
-            is_abrupt: false,
+            cut: None,
             discards: false,
             has_ended: false,
             over_at: None,
@@ -38,12 +48,24 @@ impl Flow {
 
     /// Whether it takes what is to be written.
     pub(crate) fn takes_output(&self) -> bool {
-        self.closing_since.is_none() && !self.is_abrupt && self.over_at.is_none()
+        self.closing_since.is_none() && self.cut.is_none() && self.over_at.is_none()
     }
 
     /// Whether it has not yet been asked to end.
     pub(crate) fn is_open(&self) -> bool {
         self.takes_output()
+    }
+
+    /// It was asked to do something. What this says of its end.
+    pub(crate) fn note(&mut self, act: Act) {
+        match act {
+            _ if self.over_at.is_some() => {}
+            Act::Close => {
+                self.closing_since.get_or_insert_with(Instant::now);
+            }
+            Act::Destroy | Act::Reset => self.cut = Some(Cut::User),
+            _ => {}
+        }
     }
 
     /// Bytes have come from `sender`.

@@ -4,9 +4,8 @@ use nodepoll::{Command, ConnectionId, EndReason, RustHost};
 use crate::flow::Flow;
 use crate::scenario::{Act, EndPlan};
 
-/// Memory that output leaves to input. Otherwise all of it may be output that waits for a peer
-/// which in turn waits for memory.
-const INPUT_RESERVE_BYTES: usize = 2 << 20;
+/// Memory that output leaves to input.
+const INPUT_RESERVE_BYTES: usize = 64 << 10;
 
 /// A connection, as the host knows it: its lane, and its row there.
 pub(crate) type Name = (usize, ConnectionId);
@@ -21,11 +20,15 @@ pub(crate) struct Local {
     /// The position up to which it may receive.
     pub(crate) granted: u64,
     kept: Vec<SegmentId>,
+    /// Rooms that were provided, and the positions that they begin at.
+    rooms: Vec<(SegmentId, u64)>,
     /// Bytes that are known to be sent.
     pub(crate) sent: u64,
     /// How often the host has asked whether a read finds nothing, and was told so.
     pub(crate) probes: u32,
     pub(crate) quiets: u32,
+    /// More than these have to come.
+    pub(crate) quiets_before: u32,
     pub(crate) closed: Option<EndReason>,
 }
 
@@ -37,9 +40,11 @@ impl Local {
             deferred: Vec::new(),
             granted: plan.window.into(),
             kept: Vec::new(),
+            rooms: Vec::new(),
             sent: 0,
             probes: 0,
             quiets: 0,
+            quiets_before: 0,
             closed: None,
         }
     }
@@ -53,7 +58,7 @@ impl Local {
                 return self.write(flow, host, bytes, bytes.div_ceil(pieces));
             }
             Act::Widen(bytes) => return self.widen(flow, host, bytes),
-            Act::Fill(bytes) => return self.fill(flow, host, bytes),
+            Act::Fill { bytes, behind } => return self.fill(flow, host, bytes, behind),
             Act::Release => return self.release(host, self.kept.len().div_ceil(2)),
             Act::Pause => Command::Pause { id },
             Act::Resume => Command::Resume { id },
@@ -67,6 +72,18 @@ impl Local {
             Act::Reset => Command::Reset { id },
         };
         send(host, lane, &command);
+    }
+
+    /// Bytes from `position` have come, the first ones into a room if there is a `front`: they lie
+    /// as far behind its beginning as the room begins before them.
+    pub(crate) fn check_place(&self, position: u64, segment: SegmentId, front: u32) {
+        let fits = |&(room, start): &(SegmentId, u64)| {
+            room.node == segment.node
+                && room.offset + front == segment.offset
+                && start + u64::from(front) == position
+        };
+        let is_right = front == 0 || self.rooms.iter().any(fits);
+        assert!(is_right, "{segment:?} with {front} is not at its place");
     }
 
     /// Bytes have come. Some of their leases are kept for a while.
@@ -123,7 +140,7 @@ impl Local {
         send(host, lane, &Command::Window { id, position });
     }
 
-    fn fill(&mut self, flow: &Flow, host: &mut RustHost, bytes: usize) {
+    fn fill(&mut self, flow: &Flow, host: &mut RustHost, bytes: usize, behind: u64) {
         let (lane, id) = self.name.expect("it is opened");
         let arena = host.runtime().arena();
         let Some(leased) = arena.lease_node_leaving(bytes, INPUT_RESERVE_BYTES) else {
@@ -137,7 +154,9 @@ impl Local {
             len: u32::try_from(bytes).unwrap(),
             ..leased
         };
-        let position = low_half(flow.received);
+        let position = flow.received.saturating_sub(behind);
+        self.rooms.push((room, position));
+        let position = low_half(position);
         send(host, lane, &Command::Fill { id, room, position });
     }
 

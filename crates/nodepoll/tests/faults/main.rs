@@ -10,6 +10,7 @@ mod bytes;
 mod flow;
 mod foreign;
 mod local;
+mod pair;
 mod scenario;
 mod seeds;
 mod world;
@@ -17,11 +18,11 @@ mod world;
 use nodepoll::faults::Fault;
 
 use scenario::Weather;
-use seeds::run;
+use seeds::{SEEDS_USUAL, run};
 
 #[test]
 fn h33_h35_h39_h46_h72_h94_every_byte_is_the_right_one_in_any_weather() {
-    run("any_weather", 300, Weather::Any);
+    run("any_weather", SEEDS_USUAL, Weather::Any);
 }
 
 #[test]

@@ -9,6 +9,8 @@ pub(crate) struct Scenario {
     pub(crate) runtime: RuntimeOptions,
     /// Chunks of memory for input and output.
     pub(crate) chunks: usize,
+    /// Nodes of the usual size that are of no use before all steps are done.
+    pub(crate) ballast: usize,
     pub(crate) faults: Arc<Faults>,
     pub(crate) pairs: Vec<PairPlan>,
     pub(crate) steps: Vec<Step>,
@@ -59,8 +61,11 @@ pub(crate) enum Act {
     Resume,
     /// The window moves so far beyond what has been received.
     Widen(u32),
-    /// Room for so many bytes is provided.
-    Fill(usize),
+    /// Room for so many bytes is provided, as if so many that have come were not known of yet.
+    Fill {
+        bytes: usize,
+        behind: u64,
+    },
     Acknowledge,
     Probe,
     /// Gives back half of the leases that were kept.
@@ -106,7 +111,13 @@ impl Scenario {
             hosting,
         };
         let is_bulky = random.below(8) == 0;
-        let chunks = if random.below(4) == 0 { 4 } else { 64 };
+        // Little memory, most of which somebody else has; or enough.
+        let is_short = random.below(4) == 0;
+        let (chunks, ballast) = if is_short {
+            (1, size(4 + random.below(8)))
+        } else {
+            (64, 0)
+        };
         let faults = Arc::new(choose_faults(seed, weather, is_bulky, random));
         let count = if is_bulky { 4 } else { 4 + random.below(17) };
         let listener_window = choose_window(random);
@@ -116,6 +127,7 @@ impl Scenario {
         Self {
             runtime,
             chunks,
+            ballast,
             faults,
             pairs,
             steps,
@@ -189,8 +201,8 @@ fn choose_steps(pairs: usize, is_bulky: bool, random: &mut Random) -> Vec<Step> 
     let mut steps = Vec::new();
     let mut opened = 0;
     let count = pairs as u64 * (6 + random.below(14));
-    // Some bursts of work without a look, some looks after each step.
-    let looks = 1 + random.below(6);
+    // Much work without a look, so that rings fill up; or looks after each step.
+    let looks = [1, 2, 6, 50][size(random.below(4))];
     while opened < pairs || (steps.len() as u64) < count {
         if opened < pairs && (opened == 0 || random.below(4) == 0) {
             steps.push(Step::Open(opened));
@@ -218,7 +230,10 @@ fn choose_act(is_bulky: bool, random: &mut Random) -> Act {
         50..58 => Act::Pause,
         58..66 => Act::Resume,
         66..76 => Act::Widen(small(random.below_magnitude(18))),
-        76..80 => Act::Fill(1 + size(random.below_magnitude(17))),
+        76..80 => Act::Fill {
+            bytes: 1 + size(random.below_magnitude(17)),
+            behind: random.below(2) * random.below(200),
+        },
         80..84 => Act::Acknowledge,
         84..88 => Act::Probe,
         88..94 => Act::Release,

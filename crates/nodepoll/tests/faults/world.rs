@@ -1,18 +1,18 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use linkbuf::CHUNK_BYTES;
+use linkbuf::{CHUNK_BYTES, SegmentId};
 use nodepoll::faults::{Fault, Faults, Installed};
+use nodepoll::limits::READ_NODE_BYTES;
 use nodepoll::{Address, Command, DialOptions, EndReason, Endpoint, Event, ListenOptions};
 use nodepoll::{ConnectionId, Hosting, RustHost};
 
-use crate::bytes::Stream;
-use crate::flow::Flow;
-use crate::foreign::Foreign;
-use crate::local::{Local, Name, send};
+use crate::flow::Cut;
+use crate::local::{Name, send};
+use crate::pair::{End, Pair};
 use crate::scenario::{Act, PairPlan, Scenario, Step};
 
 /// After this time something is not slow but stuck.
@@ -26,6 +26,8 @@ pub(crate) struct World {
     host: Option<RustHost>,
     faults: Arc<Faults>,
     hosting: Hosting,
+    /// Memory that nobody uses: what is left is little.
+    ballast: Vec<SegmentId>,
     pairs: Vec<Pair>,
     names: BTreeMap<Name, (usize, usize)>,
     listener: (usize, SocketAddr),
@@ -35,20 +37,18 @@ pub(crate) struct World {
     _installed: Installed,
 }
 
-/// Both ends of a connection. Side 0 dials, side 1 is accepted.
-pub(crate) struct Pair {
-    flows: [Flow; 2],
-    ends: [End; 2],
-    is_opened: bool,
-    /// Where it is dialled from. No other connection has this address.
-    ip: Ipv4Addr,
-    /// Whether a reset was injected, as far as it has been looked up.
-    is_reset: bool,
-}
-
-enum End {
-    Local(Local),
-    Foreign(Foreign),
+/// What has come of a seed.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) connections: u64,
+    pub(crate) bytes: u64,
+    /// Streams of which all bytes have arrived.
+    pub(crate) streams_whole: u64,
+    /// See [`Pair::is_late`].
+    pub(crate) closes_late: u64,
+    pub(crate) pauses_for_events: u64,
+    pub(crate) pauses_for_memory: u64,
+    pub(crate) pauses_for_input: u64,
 }
 
 impl World {
@@ -69,11 +69,15 @@ impl World {
         let Address::Inet(address) = address else {
             panic!("{address:?} is not where it listens");
         };
+        let arena = host.runtime().arena();
+        let ballast = (0..scenario.ballast).map_while(|_| arena.lease_node(READ_NODE_BYTES));
+        let ballast = ballast.collect();
         let pairs = scenario.pairs.iter().enumerate();
         let mut world = Self {
             host: Some(host),
             faults: Arc::clone(&scenario.faults),
             hosting: scenario.runtime.hosting,
+            ballast,
             pairs: pairs.map(|(index, plan)| Pair::new(index, plan)).collect(),
             names: BTreeMap::new(),
             listener: (lane, address),
@@ -102,6 +106,9 @@ impl World {
             world.pairs.iter().all(Pair::is_known)
         });
         let host = self.host.as_mut().expect("it is not left alone");
+        for node in self.ballast.drain(..) {
+            assert!(host.runtime().arena().release(node.node, node.len));
+        }
         for Pair { ends, flows, .. } in &mut self.pairs {
             for (end, flow) in ends.iter_mut().zip(flows) {
                 match end {
@@ -112,10 +119,21 @@ impl World {
             }
         }
         self.until("all bytes and ends have arrived", |world| {
-            world
-                .pairs
-                .iter()
-                .all(|pair| !pair.owes(0) && !pair.owes(1))
+            let mut pairs = world.pairs.iter();
+            pairs.all(|pair| !pair.owes(0) && !pair.owes(1))
+        });
+        for index in 0..self.pairs.len() {
+            for side in [0, 1] {
+                if let End::Local(local) = &mut self.pairs[index].ends[side] {
+                    local.quiets_before = local.quiets;
+                }
+                self.act(index, side, Act::Acknowledge);
+                self.act(index, side, Act::Probe);
+            }
+        }
+        self.until("questions are answered", |world| {
+            let mut pairs = world.pairs.iter();
+            pairs.all(|pair| pair.is_answered(0) && pair.is_answered(1))
         });
     }
 
@@ -143,8 +161,8 @@ impl World {
         self.until("nothing is left", Self::is_clean);
     }
 
-    /// What can only be said at the end. How many bytes came through, of how many streams whole.
-    pub(crate) fn judge(&self) -> (u64, usize) {
+    /// What can only be said at the end.
+    pub(crate) fn judge(&self) -> Outcome {
         assert_eq!(self.accepted, u32::try_from(self.pairs.len()).ok());
         let stats = self.host().runtime().arena().stats();
         assert_eq!(stats.stale, 0, "no lease is given back twice");
@@ -156,11 +174,20 @@ impl World {
             for side in [0, 1] {
                 let verdict = pair.judge(side);
                 assert!(verdict.is_ok(), "pair {index} side {side}: {verdict:?}");
-                whole += usize::from(verdict == Ok(true));
+                whole += u64::from(verdict == Ok(true));
             }
         }
-        let flows = self.pairs.iter().flat_map(|pair| &pair.flows);
-        (flows.map(|flow| flow.received).sum(), whole)
+        let late = self.pairs.iter().filter(|pair| pair.is_late()).count();
+        let counters = self.host().runtime().counters();
+        Outcome {
+            connections: self.pairs.len() as u64,
+            bytes: counters.bytes_read,
+            streams_whole: whole,
+            closes_late: late as u64,
+            pauses_for_events: counters.pauses_for_events,
+            pauses_for_memory: counters.pauses_for_memory,
+            pauses_for_input: counters.pauses_for_input,
+        }
     }
 
     fn open(&mut self, index: usize) {
@@ -192,12 +219,12 @@ impl World {
             End::Local(local) => {
                 local.act(flow, host, act);
                 if local.name.is_some() {
-                    note(flow, act);
                     flow.discards |= matches!(act, Act::Close) && !flow.has_ended;
+                    flow.note(act);
                 }
             }
             End::Foreign(foreign) => {
-                note(flow, act);
+                flow.note(act);
                 match act {
                     Act::Write { bytes, .. } if flow.takes_output() => {
                         flow.written += bytes as u64;
@@ -253,7 +280,7 @@ impl World {
     fn on_event(&mut self, lane: usize, event: Event) {
         match event {
             Event::Accepted { id, remote, .. } => {
-                let is_it = |pair: &Pair| is_at(remote, pair.ip);
+                let is_it = |pair: &Pair| pair.is_at(remote);
                 let index = self.pairs.iter().position(is_it);
                 self.opened((lane, id), index.expect("somebody has dialled"), 1);
             }
@@ -308,7 +335,8 @@ impl World {
         let place = (index, side);
         assert!(flow.over_at.is_none(), "{place:?}: {event:?} after Closed");
         match event {
-            Event::Data { segment, .. } => {
+            Event::Data { segment, front, .. } => {
+                local.check_place(flow.received, segment, front);
                 let segment = host.runtime().arena().take_leased(segment);
                 let segment = segment.expect("what has arrived has a lease");
                 flow.receive(sender, segment.as_slice());
@@ -340,7 +368,7 @@ impl World {
                 local.sent = sent;
                 local.closed = Some(reason);
                 flow.over_at = Some(Instant::now());
-                let was_asked = flow.closing_since.is_some() || flow.is_abrupt;
+                let was_asked = flow.closing_since.is_some() || flow.cut == Some(Cut::User);
                 let is_due = match reason {
                     EndReason::Local | EndReason::Peer => was_asked,
                     EndReason::Error { .. } => pair.may_fail(side),
@@ -353,10 +381,12 @@ impl World {
     }
 
     fn look_up_resets(&mut self) {
-        for dialer in self.faults.resets() {
-            for pair in &mut self.pairs {
-                pair.is_reset |= is_at(dialer, pair.ip);
-            }
+        for reset in self.faults.resets() {
+            let is_it = |pair: &&mut Pair| pair.is_at(reset.dialer);
+            let pair = self.pairs.iter_mut().find(is_it);
+            let pair = pair.expect("a reset is some connection's");
+            let flow = &mut pair.flows[usize::from(!reset.is_dialer)];
+            flow.cut.get_or_insert(Cut::Fault);
         }
     }
 
@@ -418,109 +448,4 @@ impl Drop for World {
             std::mem::forget(self.host.take());
         }
     }
-}
-
-impl Pair {
-    fn new(index: usize, plan: &PairPlan) -> Self {
-        let dialed = if plan.is_foreign {
-            End::Foreign(Foreign::new())
-        } else {
-            End::Local(Local::new(plan.ends[0]))
-        };
-        Self {
-            flows: [0, 1].map(|side| Flow::new(Stream::new(index, side))),
-            ends: [dialed, End::Local(Local::new(plan.ends[1]))],
-            is_opened: false,
-            ip: Ipv4Addr::new(127, 0, 1, u8::try_from(index + 1).unwrap()),
-            is_reset: false,
-        }
-    }
-
-    /// Whether the runtime has told of all its ends.
-    fn is_known(&self) -> bool {
-        let mut ends = self.ends.iter().zip(&self.flows);
-        ends.all(|(end, flow)| match end {
-            End::Local(local) => local.name.is_some() || flow.over_at.is_some(),
-            End::Foreign(_) => true,
-        })
-    }
-
-    fn is_over(&self) -> bool {
-        self.flows.iter().all(|flow| flow.over_at.is_some())
-    }
-
-    /// Somebody has cut it: what was under way may be lost.
-    fn is_cut(&self) -> bool {
-        self.is_reset || self.flows.iter().any(|flow| flow.is_abrupt)
-    }
-
-    /// Whether this side may see the other one's end now.
-    fn may_end(&self, side: usize) -> bool {
-        let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
-        let is_whole = sender.closing_since.is_some() && flow.received == sender.written;
-        self.is_cut() || is_whole
-    }
-
-    /// Whether this side may find the connection broken.
-    fn may_fail(&self, side: usize) -> bool {
-        self.is_cut() || self.flows[1 - side].has_lingered()
-    }
-
-    /// Whether something is still to arrive at this side.
-    fn owes(&self, side: usize) -> bool {
-        let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
-        let is_missing =
-            flow.received < sender.written || (sender.closing_since.is_some() && !flow.has_ended);
-        is_missing && !self.is_cut() && !flow.discards && flow.over_at.is_none()
-    }
-
-    /// Whether this side has got all that the other one sent; or what is wrong.
-    fn judge(&self, side: usize) -> Result<bool, String> {
-        let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
-        if let End::Local(local) = &self.ends[1 - side] {
-            let has_left = local.closed.is_some();
-            if has_left && flow.received > local.sent {
-                return Err(format!("{} of {} sent", flow.received, local.sent));
-            }
-        }
-        let is_whole = flow.received == sender.written;
-        if is_whole || self.is_cut() || flow.discards || self.may_fail(side) {
-            return Ok(is_whole);
-        }
-        Err(format!("{} of {} bytes", flow.received, sender.written))
-    }
-
-    fn describe(&self) -> String {
-        let side = |side: usize| {
-            let flow = &self.flows[side];
-            let (name, closed) = match &self.ends[side] {
-                End::Local(local) => (format!("{:?}", local.name), local.closed),
-                End::Foreign(_) => ("std".to_owned(), None),
-            };
-            format!(
-                "{name} wrote {} got {} closing {} abrupt {} ended {} closed {closed:?}",
-                flow.written,
-                flow.received,
-                flow.closing_since.is_some(),
-                flow.is_abrupt,
-                flow.has_ended
-            )
-        };
-        let is_reset = self.is_reset;
-        format!("reset {is_reset}\n    0: {}\n    1: {}", side(0), side(1))
-    }
-}
-
-/// What an end was asked to do, as far as it is about its end.
-fn note(flow: &mut Flow, act: Act) {
-    match act {
-        _ if flow.over_at.is_some() => {}
-        Act::Close if flow.takes_output() => flow.closing_since = Some(Instant::now()),
-        Act::Destroy | Act::Reset => flow.is_abrupt = true,
-        _ => {}
-    }
-}
-
-fn is_at(address: Address, ip: Ipv4Addr) -> bool {
-    matches!(address, Address::Inet(address) if address.ip() == IpAddr::V4(ip))
 }
