@@ -24,11 +24,13 @@ pub(crate) struct Local {
     rooms: Vec<(SegmentId, u64)>,
     /// Bytes that are known to be sent.
     pub(crate) sent: u64,
+    /// Bytes that the host is to be told of when they are sent.
+    pub(crate) sent_due: u64,
     /// How often the host has asked whether a read finds nothing, and was told so.
     pub(crate) probes: u32,
     pub(crate) quiets: u32,
-    /// More than these have to come.
-    pub(crate) quiets_before: u32,
+    /// So many of them have to come: several questions may have one answer.
+    pub(crate) quiets_due: u32,
     pub(crate) closed: Option<EndReason>,
 }
 
@@ -42,9 +44,10 @@ impl Local {
             kept: Vec::new(),
             rooms: Vec::new(),
             sent: 0,
+            sent_due: 0,
             probes: 0,
             quiets: 0,
-            quiets_before: 0,
+            quiets_due: 0,
             closed: None,
         }
     }
@@ -62,9 +65,13 @@ impl Local {
             Act::Release => return self.release(host, self.kept.len().div_ceil(2)),
             Act::Pause => Command::Pause { id },
             Act::Resume => Command::Resume { id },
-            Act::Acknowledge => Command::Acknowledge { id },
+            Act::Acknowledge => {
+                self.sent_due = flow.written;
+                Command::Acknowledge { id }
+            }
             Act::Probe => {
                 self.probes += 1;
+                self.quiets_due = self.quiets + 1;
                 Command::Probe { id }
             }
             Act::Close => Command::Close { id },

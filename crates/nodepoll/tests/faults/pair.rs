@@ -85,14 +85,13 @@ impl Pair {
         is_missing && !self.is_cut() && !flow.discards && flow.over_at.is_none()
     }
 
-    /// Whether the host knows that all was sent, and that nothing is left to be read, of a side
-    /// that can still tell.
+    /// Whether a side, if it can still tell, has told of all that the host has asked for.
     pub(crate) fn is_answered(&self, side: usize) -> bool {
         let (flow, End::Local(local)) = (&self.flows[side], &self.ends[side]) else {
             return true;
         };
         let is_told =
-            local.sent == flow.written && (flow.has_ended || local.quiets > local.quiets_before);
+            local.sent >= local.sent_due && (local.quiets >= local.quiets_due || flow.has_ended);
         is_told || self.is_cut() || self.may_fail(side) || !flow.is_open()
     }
 
@@ -130,7 +129,7 @@ impl Pair {
                 End::Local(local) => (format!("{:?}", local.name), local.closed),
                 End::Foreign(_) => ("std".to_owned(), None),
             };
-            let owes = if self.owes(side) { "OWED " } else { "" };
+            let owes = if self.owes(side) { "is owed: " } else { "" };
             format!(
                 "{owes}{name} wrote {} got {} closing {} cut {:?} ended {} closed {closed:?}",
                 flow.written,

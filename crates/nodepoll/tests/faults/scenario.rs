@@ -45,6 +45,10 @@ pub(crate) enum Step {
         side: usize,
         act: Act,
     },
+    /// Asks all ends for acknowledgements and probes.
+    Ask,
+    /// Hands commands over, and does not look at what has come.
+    HandOver,
     /// Looks at what has come, or waits for so many microseconds if nothing has.
     Look(u64),
 }
@@ -137,7 +141,8 @@ impl Scenario {
 
 fn choose_faults(seed: u64, weather: Weather, is_bulky: bool, random: &mut Random) -> Faults {
     let output = (random.below(3) == 0).then(|| 4096 << random.below(5));
-    let input = is_bulky.then_some(1 << 20);
+    // So small that a peer is held up, or so large that a turn cannot read all of it.
+    let input = is_bulky.then(|| [64 << 10, 1 << 20][size(random.below(2))]);
     let faults = Faults::new(seed).with_buffers(output, input);
     if let Weather::Only(kinds) = weather {
         let rate = [50, 200, 600][size(random.below(3))] / kinds.len() as u64;
@@ -213,6 +218,10 @@ fn choose_steps(pairs: usize, is_bulky: bool, random: &mut Random) -> Vec<Step> 
                 side: size(random.below(2)),
                 act: choose_act(is_bulky, random),
             });
+        }
+        if looks > 2 && random.below(8) == 0 {
+            // What is told fills the ring to its last record.
+            steps.extend([Step::Ask, Step::HandOver]);
         }
         if random.below(looks) == 0 {
             steps.push(Step::Look(random.below(4) * random.below(100)));

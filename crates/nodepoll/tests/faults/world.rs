@@ -94,6 +94,8 @@ impl World {
         match step {
             Step::Open(pair) => self.open(pair),
             Step::Act { pair, side, act } => self.act(pair, side, act),
+            Step::Ask => self.ask(),
+            Step::HandOver => self.host().hand_over(),
             Step::Look(micros) => {
                 self.look(Duration::from_micros(micros));
             }
@@ -122,19 +124,10 @@ impl World {
             let mut pairs = world.pairs.iter();
             pairs.all(|pair| !pair.owes(0) && !pair.owes(1))
         });
-        for index in 0..self.pairs.len() {
-            for side in [0, 1] {
-                if let End::Local(local) = &mut self.pairs[index].ends[side] {
-                    local.quiets_before = local.quiets;
-                }
-                self.act(index, side, Act::Acknowledge);
-                self.act(index, side, Act::Probe);
-            }
-        }
-        self.until("questions are answered", |world| {
-            let mut pairs = world.pairs.iter();
-            pairs.all(|pair| pair.is_answered(0) && pair.is_answered(1))
-        });
+        // What was asked for before must come without another question.
+        self.until("what was asked for is told", Self::are_answered);
+        self.ask();
+        self.until("what is asked for is told", Self::are_answered);
     }
 
     /// Ends all that is left, and waits until it is over.
@@ -378,6 +371,22 @@ impl World {
             }
             _ => unreachable!("the others are not about a connection"),
         }
+    }
+
+    fn ask(&mut self) {
+        for index in 0..self.pairs.len() {
+            for side in [0, 1] {
+                if self.pairs[index].is_opened {
+                    self.act(index, side, Act::Acknowledge);
+                    self.act(index, side, Act::Probe);
+                }
+            }
+        }
+    }
+
+    fn are_answered(&self) -> bool {
+        let mut pairs = self.pairs.iter();
+        pairs.all(|pair| pair.is_answered(0) && pair.is_answered(1))
     }
 
     fn look_up_resets(&mut self) {
