@@ -1,7 +1,8 @@
 // Runs the checks of this repository one after the other, all of them even if one fails, and
 // ends with one line that sums them up: `N passed, N failed`.
 //
-//   node scripts/test.mjs          what `npm test` does: setup, Rust tests, JavaScript tests
+//   node scripts/test.mjs          what `npm test` does: setup, Rust tests, also under injected
+//                                  faults, JavaScript tests
 //   node scripts/test.mjs --all    also types, lints, formatting, loom, ASan, docs and the demo
 //
 // What a step runs is written in package.json. A step that fails without naming a failed test
@@ -12,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 
 const steps = [
   ['test:rust'],
+  ['test:faults'],
   ['test:node'],
   ['check:ts'],
   ['check:rust'],
@@ -20,7 +22,7 @@ const steps = [
   ['doc'],
   ['demo', '--', '--seconds', '2'],
 ]
-const defaultStepCount = 2
+const defaultStepCount = 3
 
 const cargoResult = /^test result: \w+\. (\d+) passed; (\d+) failed;/
 const avaPassed = /^\s*(\d+) tests? passed$/

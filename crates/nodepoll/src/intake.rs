@@ -93,7 +93,8 @@ impl Intake {
 impl Connection {
     /// Does not read until the host wants more.
     pub(crate) fn hold(&mut self, io: &mut Io) {
-        if self.intake.waiting == Waiting::Host {
+        // One that stands in line for memory stays there, and comes back here when there is some.
+        if self.intake.waiting != Waiting::Nothing {
             return;
         }
         self.intake.waiting = Waiting::Host;

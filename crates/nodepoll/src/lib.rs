@@ -23,6 +23,8 @@ mod driver;
 mod error;
 mod event;
 mod event_sink;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod gate;
 mod handover;
 mod inline_driver;

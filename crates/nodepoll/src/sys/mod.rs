@@ -2,8 +2,17 @@
 
 use mio::Poll;
 
+#[cfg(feature = "faults")]
+pub(crate) mod faulty_socket;
+#[cfg(feature = "faults")]
+#[path = "socket.rs"]
+mod plain_socket;
+#[cfg(not(feature = "faults"))]
 pub(crate) mod socket;
 pub(crate) mod words;
+
+#[cfg(feature = "faults")]
+pub(crate) use faulty_socket as socket;
 
 /// Whether a read that came back short proves that the socket is empty. It does where the back
 /// end reports every arrival as a new edge; others re-arm only once a read would have blocked.

@@ -175,7 +175,7 @@ impl Socket {
 
 /// Both directions once and for all, edge-triggered. On Linux also urgent data: a read stops short
 /// of it, so that a short read does not mean an empty socket then.
-fn stream_interest() -> Interest {
+pub(super) fn stream_interest() -> Interest {
     let both = Interest::READABLE | Interest::WRITABLE;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     return both | Interest::PRIORITY;

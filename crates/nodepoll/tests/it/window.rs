@@ -292,3 +292,26 @@ fn h114_a_reset_is_told_while_there_is_no_memory() {
     bed.until("it is closed", |log| log.closed(name).is_some());
     bed.release_kept();
 }
+
+#[test]
+fn h71_h114_a_pause_while_it_waits_for_memory_does_not_lose_its_place() {
+    let mut bed = Bed::with_memory(1, nodepoll::limits::RING_RECORDS, CHUNK_BYTES);
+    bed.log.on_data = OnData::Keep;
+    let (mut client, name) = connect_with(&mut bed, u32::MAX);
+    let (mut hog, hogs) = connect_with(&mut bed, u32::MAX);
+    exhaust(&mut bed, &mut hog);
+    let (lane, id) = hogs;
+    bed.command(lane, &Command::Pause { id });
+    let pauses = bed.counters().pauses_for_memory;
+    client.write_all(b"one ").unwrap();
+    bed.poll("it waits", |bed| bed.counters().pauses_for_memory > pauses);
+    pause(&mut bed, name);
+    // An edge for a connection that is paused and waits for memory.
+    client.write_all(b"two").unwrap();
+    bed.settle();
+    bed.release_kept();
+    bed.settle();
+    assert_eq!(bed.log.input(name), b"");
+    resume(&mut bed, name);
+    bed.until("it comes", |log| log.input(name) == b"one two");
+}

@@ -1,0 +1,91 @@
+use std::time::Instant;
+
+use nodepoll::limits::LINGER_TIME;
+
+use crate::bytes::Stream;
+use crate::scenario::Act;
+
+/// What is known of one end of a connection, whoever's socket it is: what it has sent and got,
+/// and how it ends.
+pub(crate) struct Flow {
+    /// What it sends.
+    pub(crate) stream: Stream,
+    pub(crate) written: u64,
+    pub(crate) received: u64,
+    /// Since when it closes gracefully.
+    pub(crate) closing_since: Option<Instant>,
+    /// Why bytes may be lost on the way to it or from it.
+    pub(crate) cut: Option<Cut>,
+    /// It was asked to close before it had seen the other side's end: it throws away what comes.
+    pub(crate) discards: bool,
+    /// It has seen the other side's end.
+    pub(crate) has_ended: bool,
+    pub(crate) over_at: Option<Instant>,
+}
+
+/// Who has cut a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Its user, who has destroyed or reset it.
+    User,
+    /// A reset that was injected: its driver has to end it without being asked.
+    Fault,
+}
+
+impl Flow {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            written: 0,
+            received: 0,
+            closing_since: None,
+            cut: None,
+            discards: false,
+            has_ended: false,
+            over_at: None,
+        }
+    }
+
+    /// Whether it takes what is to be written.
+    pub(crate) fn takes_output(&self) -> bool {
+        self.closing_since.is_none() && self.cut.is_none() && self.over_at.is_none()
+    }
+
+    /// Whether it has not yet been asked to end.
+    pub(crate) fn is_open(&self) -> bool {
+        self.takes_output()
+    }
+
+    /// It was asked to do something. What this says of its end.
+    pub(crate) fn note(&mut self, act: Act) {
+        match act {
+            _ if self.over_at.is_some() => {}
+            Act::Close => {
+                self.closing_since.get_or_insert_with(Instant::now);
+            }
+            Act::Destroy | Act::Reset => self.cut = Some(Cut::User),
+            _ => {}
+        }
+    }
+
+    /// Bytes have come from `sender`.
+    pub(crate) fn receive(&mut self, sender: Stream, bytes: &[u8]) {
+        assert!(!bytes.is_empty(), "what has arrived is not nothing");
+        assert!(!self.has_ended, "nothing arrives after the end");
+        assert!(self.over_at.is_none(), "nothing arrives after the close");
+        if let Some(position) = sender.difference(self.received, bytes) {
+            let (from, len) = (self.received, bytes.len());
+            panic!("byte {position} is a wrong one, of {len} from {from}");
+        }
+        self.received += bytes.len() as u64;
+    }
+
+    /// Whether its graceful close took so long that it may have ended before its peer did. What
+    /// the peer sends then is answered with a reset.
+    pub(crate) fn has_lingered(&self) -> bool {
+        self.closing_since.is_some_and(|since| {
+            let until = self.over_at.unwrap_or_else(Instant::now);
+            until.duration_since(since) >= LINGER_TIME
+        })
+    }
+}

@@ -1,0 +1,104 @@
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::bytes::Stream;
+use crate::flow::Flow;
+
+/// Bytes moved by one call.
+const PIECE: usize = 16 << 10;
+
+/// An end whose socket is one of the standard library: the kernel's behaviour without faults.
+pub(crate) struct Foreign {
+    /// `None` before it is opened and after its end.
+    socket: Option<TcpStream>,
+    pub(crate) is_paused: bool,
+    sent: u64,
+    has_sent_fin: bool,
+}
+
+impl Foreign {
+    pub(crate) fn new() -> Self {
+        Self {
+            socket: None,
+            is_paused: false,
+            sent: 0,
+            has_sent_fin: false,
+        }
+    }
+
+    pub(crate) fn connect(&mut self, from: SocketAddr, to: SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&from.into()).unwrap();
+        socket.connect(&to.into()).unwrap();
+        socket.set_tcp_nodelay(true).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        self.socket = Some(socket.into());
+    }
+
+    /// Ends at once, by a reset or as the kernel likes it.
+    pub(crate) fn drop_socket(&mut self, flow: &mut Flow, resets: bool) {
+        if let Some(socket) = self.socket.take() {
+            if resets {
+                let socket = SockRef::from(&socket);
+                socket.set_linger(Some(Duration::ZERO)).unwrap();
+            }
+            flow.over_at = Some(Instant::now());
+        }
+    }
+
+    /// Sends and receives what the kernel takes and has. Whether that was anything; or the error.
+    pub(crate) fn work(&mut self, flow: &mut Flow, sender: Stream) -> Result<bool, ErrorKind> {
+        let Some(socket) = &self.socket else {
+            return Ok(false);
+        };
+        let before = (self.sent, flow.received, flow.has_ended, self.has_sent_fin);
+        match Self::send(socket, &mut self.sent, flow) {
+            Ok(()) | Err(ErrorKind::WouldBlock) => {}
+            Err(error) => return self.fail(flow, error),
+        }
+        if self.sent == flow.written && flow.closing_since.is_some() && !self.has_sent_fin {
+            // After a reset there is nothing to shut down; the next read tells of it.
+            let _ = socket.shutdown(Shutdown::Write);
+            self.has_sent_fin = true;
+        }
+        if !self.is_paused && !flow.has_ended {
+            match Self::receive(socket, flow, sender) {
+                Ok(()) | Err(ErrorKind::WouldBlock) => {}
+                Err(error) => return self.fail(flow, error),
+            }
+        }
+        if self.has_sent_fin && flow.has_ended {
+            self.drop_socket(flow, false);
+        }
+        Ok(before != (self.sent, flow.received, flow.has_ended, self.has_sent_fin))
+    }
+
+    fn send(mut socket: &TcpStream, sent: &mut u64, flow: &Flow) -> Result<(), ErrorKind> {
+        while *sent < flow.written {
+            let left = usize::try_from(flow.written - *sent).unwrap();
+            let bytes = flow.stream.bytes(*sent, left.min(PIECE));
+            *sent += socket.write(bytes).map_err(|error| error.kind())? as u64;
+        }
+        Ok(())
+    }
+
+    fn receive(mut socket: &TcpStream, flow: &mut Flow, from: Stream) -> Result<(), ErrorKind> {
+        let mut space = vec![0; PIECE];
+        loop {
+            let count = socket.read(&mut space).map_err(|error| error.kind())?;
+            if count == 0 {
+                flow.has_ended = true;
+                return Ok(());
+            }
+            flow.receive(from, &space[..count]);
+        }
+    }
+
+    fn fail(&mut self, flow: &mut Flow, error: ErrorKind) -> Result<bool, ErrorKind> {
+        self.drop_socket(flow, false);
+        Err(error)
+    }
+}

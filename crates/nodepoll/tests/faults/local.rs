@@ -1,0 +1,195 @@
+use linkbuf::{Arena, NODE_BYTES_MAX, SegmentId};
+use nodepoll::{Command, ConnectionId, EndReason, RustHost};
+
+use crate::flow::Flow;
+use crate::scenario::{Act, EndPlan};
+
+/// Memory that output leaves to input.
+const INPUT_RESERVE_BYTES: usize = 64 << 10;
+
+/// A connection, as the host knows it: its lane, and its row there.
+pub(crate) type Name = (usize, ConnectionId);
+
+/// An end that is the runtime's.
+pub(crate) struct Local {
+    pub(crate) plan: EndPlan,
+    /// `None` until it is opened.
+    pub(crate) name: Option<Name>,
+    /// What it is to do once it is opened.
+    pub(crate) deferred: Vec<Act>,
+    /// The position up to which it may receive.
+    pub(crate) granted: u64,
+    kept: Vec<SegmentId>,
+    /// Rooms that were provided, and the positions that they begin at.
+    rooms: Vec<(SegmentId, u64)>,
+    /// Bytes that are known to be sent.
+    pub(crate) sent: u64,
+    /// Bytes that the host is to be told of when they are sent.
+    pub(crate) sent_due: u64,
+    /// How often the host has asked whether a read finds nothing, and was told so.
+    pub(crate) probes: u32,
+    pub(crate) quiets: u32,
+    /// So many of them have to come: several questions may have one answer.
+    pub(crate) quiets_due: u32,
+    pub(crate) closed: Option<EndReason>,
+}
+
+impl Local {
+    pub(crate) fn new(plan: EndPlan) -> Self {
+        Self {
+            plan,
+            name: None,
+            deferred: Vec::new(),
+            granted: plan.window.into(),
+            kept: Vec::new(),
+            rooms: Vec::new(),
+            sent: 0,
+            sent_due: 0,
+            probes: 0,
+            quiets: 0,
+            quiets_due: 0,
+            closed: None,
+        }
+    }
+
+    pub(crate) fn act(&mut self, flow: &mut Flow, host: &mut RustHost, act: Act) {
+        let Some((lane, id)) = self.name else {
+            return self.deferred.push(act);
+        };
+        let command = match act {
+            Act::Write { bytes, pieces } => {
+                return self.write(flow, host, bytes, bytes.div_ceil(pieces));
+            }
+            Act::Widen(bytes) => return self.widen(flow, host, bytes),
+            Act::Fill { bytes, behind } => return self.fill(flow, host, bytes, behind),
+            Act::Release => return self.release(host, self.kept.len().div_ceil(2)),
+            Act::Pause => Command::Pause { id },
+            Act::Resume => Command::Resume { id },
+            Act::Acknowledge => {
+                self.sent_due = flow.written;
+                Command::Acknowledge { id }
+            }
+            Act::Probe => {
+                self.probes += 1;
+                self.quiets_due = self.quiets + 1;
+                Command::Probe { id }
+            }
+            Act::Close => Command::Close { id, millis: 0 },
+            Act::Destroy => Command::Destroy { id },
+            Act::Reset => Command::Reset { id },
+        };
+        send(host, lane, &command);
+    }
+
+    /// Bytes from `position` have come, the first ones into a room if there is a `front`: they lie
+    /// as far behind its beginning as the room begins before them.
+    pub(crate) fn check_place(&self, position: u64, segment: SegmentId, front: u32) {
+        let fits = |&(room, start): &(SegmentId, u64)| {
+            room.node == segment.node
+                && room.offset + front == segment.offset
+                && start + u64::from(front) == position
+        };
+        let is_right = front == 0 || self.rooms.iter().any(fits);
+        assert!(is_right, "{segment:?} with {front} is not at its place");
+    }
+
+    /// Bytes have come. Some of their leases are kept for a while.
+    pub(crate) fn received(&mut self, flow: &Flow, host: &mut RustHost, segment: SegmentId) {
+        if self.kept.len() < self.plan.keeps {
+            self.kept.push(segment);
+        } else {
+            assert!(host.release(segment), "what arrives has a lease");
+        }
+        let left = self.granted.saturating_sub(flow.received);
+        if self.plan.widens && left < u64::from(self.plan.window / 2) {
+            self.widen(flow, host, self.plan.window);
+        }
+    }
+
+    /// Nothing holds its input up any more.
+    pub(crate) fn let_go(&mut self, flow: &mut Flow, host: &mut RustHost) {
+        self.plan.keeps = 0;
+        self.plan.widens = true;
+        self.plan.window = 1 << 30;
+        self.release(host, self.kept.len());
+        self.act(flow, host, Act::Resume);
+        self.act(flow, host, Act::Widen(1 << 30));
+    }
+
+    fn write(&mut self, flow: &mut Flow, host: &mut RustHost, bytes: usize, piece_max: usize) {
+        let (lane, id) = self.name.expect("it is opened");
+        let mut left = bytes;
+        while left > 0 {
+            let Some(mut node) = allocate(host, left.min(NODE_BYTES_MAX)) else {
+                // The arena is as large as it gets: the host has to do with less.
+                return;
+            };
+            while left > 0 && node.room() > 1 {
+                let len = left.min(piece_max).min(node.room() - 1);
+                // A connection that has been asked to end gets bytes too, which nobody may see.
+                let bytes = flow.stream.bytes(flow.written, len);
+                let segment = node.write(bytes).into_lease();
+                // A gap, so that neighbours do not join.
+                drop(node.write(b"-"));
+                send(host, lane, &Command::Write { id, segment });
+                left -= bytes.len();
+                if flow.takes_output() {
+                    flow.written += bytes.len() as u64;
+                }
+            }
+        }
+    }
+
+    fn widen(&mut self, flow: &Flow, host: &mut RustHost, bytes: u32) {
+        let (lane, id) = self.name.expect("it is opened");
+        self.granted = self.granted.max(flow.received + u64::from(bytes));
+        let position = low_half(flow.received + u64::from(bytes));
+        send(host, lane, &Command::Window { id, position });
+    }
+
+    fn fill(&mut self, flow: &Flow, host: &mut RustHost, bytes: usize, behind: u64) {
+        let (lane, id) = self.name.expect("it is opened");
+        let arena = host.runtime().arena();
+        let Some(leased) = arena.lease_node_leaving(bytes, INPUT_RESERVE_BYTES) else {
+            return;
+        };
+        // Of its leases, one for each byte, one is left to hand over.
+        if leased.len > 1 {
+            assert!(arena.release(leased.node, leased.len - 1));
+        }
+        let room = SegmentId {
+            len: u32::try_from(bytes).unwrap(),
+            ..leased
+        };
+        let position = flow.received.saturating_sub(behind);
+        self.rooms.push((room, position));
+        let position = low_half(position);
+        send(host, lane, &Command::Fill { id, room, position });
+    }
+
+    fn release(&mut self, host: &RustHost, count: usize) {
+        for segment in self.kept.drain(..count) {
+            assert!(host.release(segment), "what was kept has a lease");
+        }
+    }
+}
+
+fn allocate(host: &RustHost, bytes: usize) -> Option<linkbuf::Node> {
+    let arena: &Arena = host.runtime().arena();
+    let allocate = || arena.allocate_leaving(bytes, INPUT_RESERVE_BYTES);
+    allocate().or_else(|| {
+        host.grant();
+        allocate()
+    })
+}
+
+/// Sends a command, by an exchange in between if the ring is full.
+pub(crate) fn send(host: &mut RustHost, lane: usize, command: &Command) {
+    while !host.send(lane, command) {
+        host.hand_over();
+    }
+}
+
+fn low_half(position: u64) -> u32 {
+    u32::try_from(position & u64::from(u32::MAX)).unwrap()
+}

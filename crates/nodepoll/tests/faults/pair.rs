@@ -1,0 +1,149 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use nodepoll::Address;
+use nodepoll::limits::LINGER_TIME;
+
+use crate::bytes::Stream;
+use crate::flow::{Cut, Flow};
+use crate::foreign::Foreign;
+use crate::local::Local;
+use crate::scenario::PairPlan;
+
+/// A close that takes so long has most likely waited until its time was over.
+const LATE: Duration = LINGER_TIME.checked_div(2).expect("two is not zero");
+
+/// Both ends of a connection. Side 0 dials, side 1 is accepted.
+pub(crate) struct Pair {
+    pub(crate) flows: [Flow; 2],
+    pub(crate) ends: [End; 2],
+    pub(crate) is_opened: bool,
+    /// Where it is dialled from. No other connection has this address.
+    pub(crate) ip: Ipv4Addr,
+}
+
+/// Whose socket it is.
+pub(crate) enum End {
+    Local(Local),
+    Foreign(Foreign),
+}
+
+impl Pair {
+    pub(crate) fn new(index: usize, plan: &PairPlan) -> Self {
+        let dialed = if plan.is_foreign {
+            End::Foreign(Foreign::new())
+        } else {
+            End::Local(Local::new(plan.ends[0]))
+        };
+        Self {
+            flows: [0, 1].map(|side| Flow::new(Stream::new(index, side))),
+            ends: [dialed, End::Local(Local::new(plan.ends[1]))],
+            is_opened: false,
+            ip: Ipv4Addr::new(127, 0, 1, u8::try_from(index + 1).unwrap()),
+        }
+    }
+
+    /// Whether the runtime has told of all its ends.
+    pub(crate) fn is_known(&self) -> bool {
+        let mut ends = self.ends.iter().zip(&self.flows);
+        ends.all(|(end, flow)| match end {
+            End::Local(local) => local.name.is_some() || flow.over_at.is_some(),
+            End::Foreign(_) => true,
+        })
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.flows.iter().all(|flow| flow.over_at.is_some())
+    }
+
+    /// Somebody has cut it: what was under way may be lost.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.flows.iter().any(|flow| flow.cut.is_some())
+    }
+
+    /// Whether this side may see the other one's end now.
+    pub(crate) fn may_end(&self, side: usize) -> bool {
+        let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
+        let is_whole = sender.closing_since.is_some() && flow.received == sender.written;
+        self.is_cut() || is_whole
+    }
+
+    /// Whether this side may find the connection broken.
+    pub(crate) fn may_fail(&self, side: usize) -> bool {
+        self.is_cut() || self.flows[1 - side].has_lingered()
+    }
+
+    /// Whether something is still to arrive at this side.
+    pub(crate) fn owes(&self, side: usize) -> bool {
+        let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
+        if flow.cut == Some(Cut::Fault) {
+            // Nobody has to ask for its end.
+            return flow.over_at.is_none();
+        }
+        let is_missing =
+            flow.received < sender.written || (sender.closing_since.is_some() && !flow.has_ended);
+        is_missing && !self.is_cut() && !flow.discards && flow.over_at.is_none()
+    }
+
+    /// Whether a side, if it can still tell, has told of all that the host has asked for.
+    pub(crate) fn is_answered(&self, side: usize) -> bool {
+        let (flow, End::Local(local)) = (&self.flows[side], &self.ends[side]) else {
+            return true;
+        };
+        let is_told =
+            local.sent >= local.sent_due && (local.quiets >= local.quiets_due || flow.has_ended);
+        is_told || self.is_cut() || self.may_fail(side) || !flow.is_open()
+    }
+
+    /// Whether this side has got all that the other one sent; or what is wrong.
+    pub(crate) fn judge(&self, side: usize) -> Result<bool, String> {
+        let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
+        if let End::Local(local) = &self.ends[1 - side] {
+            let has_left = local.closed.is_some();
+            if has_left && flow.received > local.sent {
+                return Err(format!("{} of {} sent", flow.received, local.sent));
+            }
+        }
+        let is_whole = flow.received == sender.written;
+        if is_whole || self.is_cut() || flow.discards || self.may_fail(side) {
+            return Ok(is_whole);
+        }
+        Err(format!("{} of {} bytes", flow.received, sender.written))
+    }
+
+    /// Whether an end was over only long after both were asked for it, though nobody has cut it.
+    pub(crate) fn is_late(&self) -> bool {
+        let is_late = |flow: &Flow| {
+            let [one, other] = self.flows.each_ref().map(|flow| flow.closing_since);
+            let since = one.max(other).filter(|_| one.is_some() && other.is_some());
+            let took = |since| Some(flow.over_at?.saturating_duration_since(since));
+            since.and_then(took).is_some_and(|took| took >= LATE)
+        };
+        !self.is_cut() && self.flows.iter().any(is_late)
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let side = |side: usize| {
+            let flow = &self.flows[side];
+            let (name, closed) = match &self.ends[side] {
+                End::Local(local) => (format!("{:?}", local.name), local.closed),
+                End::Foreign(_) => ("std".to_owned(), None),
+            };
+            let owes = if self.owes(side) { "is owed: " } else { "" };
+            format!(
+                "{owes}{name} wrote {} got {} closing {} cut {:?} ended {} closed {closed:?}",
+                flow.written,
+                flow.received,
+                flow.closing_since.is_some(),
+                flow.cut,
+                flow.has_ended
+            )
+        };
+        format!("\n    0: {}\n    1: {}", side(0), side(1))
+    }
+
+    /// Whether `address` is where it is dialled from.
+    pub(crate) fn is_at(&self, address: Address) -> bool {
+        matches!(address, Address::Inet(address) if address.ip() == IpAddr::V4(self.ip))
+    }
+}

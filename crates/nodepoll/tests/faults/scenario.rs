@@ -1,0 +1,260 @@
+use std::sync::Arc;
+
+use nodepoll::faults::{Fault, Faults, Random};
+use nodepoll::limits::RING_RECORDS;
+use nodepoll::{Hosting, RuntimeOptions};
+
+/// All that a seed decides. What comes of it depends on threads and on the kernel too.
+pub(crate) struct Scenario {
+    pub(crate) runtime: RuntimeOptions,
+    /// Chunks of memory for input and output.
+    pub(crate) chunks: usize,
+    /// Nodes of the usual size that are of no use before all steps are done.
+    pub(crate) ballast: usize,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) pairs: Vec<PairPlan>,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A connection: side 0 dials, side 1 is accepted.
+pub(crate) struct PairPlan {
+    /// Side 0 is a socket of the standard library and not one of the runtime's.
+    pub(crate) is_foreign: bool,
+    pub(crate) ends: [EndPlan; 2],
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct EndPlan {
+    /// Bytes that may be received at first. Side 1 has that of the listener.
+    pub(crate) window: u32,
+    /// Whether the window moves on by itself as bytes arrive.
+    pub(crate) widens: bool,
+    /// How many leases of what has arrived are kept.
+    pub(crate) keeps: usize,
+    /// Whether it closes when the other side has ended.
+    pub(crate) closes_on_end: bool,
+    /// How it ends if it is still open after all steps.
+    pub(crate) ending: Act,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Open(usize),
+    Act {
+        pair: usize,
+        side: usize,
+        act: Act,
+    },
+    /// Asks all ends for acknowledgements and probes.
+    Ask,
+    /// Hands commands over, and does not look at what has come.
+    HandOver,
+    /// Looks at what has come, or waits for so many microseconds if nothing has.
+    Look(u64),
+}
+
+/// What an end does. One of the standard library's only has some of these.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    /// In so many pieces.
+    Write {
+        bytes: usize,
+        pieces: usize,
+    },
+    Pause,
+    Resume,
+    /// The window moves so far beyond what has been received.
+    Widen(u32),
+    /// Room for so many bytes is provided, as if so many that have come were not known of yet.
+    Fill {
+        bytes: usize,
+        behind: u64,
+    },
+    Acknowledge,
+    Probe,
+    /// Gives back half of the leases that were kept.
+    Release,
+    /// A graceful end: FIN after all that was written.
+    Close,
+    Destroy,
+    Reset,
+}
+
+/// Which faults there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weather {
+    /// As the seed says: all kinds, some kinds or none.
+    Any,
+    /// Only these, and often.
+    Only(&'static [Fault]),
+}
+
+impl Weather {
+    /// The faults that there are for some seeds.
+    pub(crate) fn faults(self) -> &'static [Fault] {
+        match self {
+            Self::Any => &Fault::ALL,
+            Self::Only(faults) => faults,
+        }
+    }
+}
+
+impl Scenario {
+    pub(crate) fn new(seed: u64, weather: Weather) -> Self {
+        let random = &mut Random::new(seed);
+        let pollers = 1 + size(random.below(3));
+        let hosting = match random.below(6) {
+            0 if pollers == 1 => Hosting::Auto,
+            1 if pollers == 1 => Hosting::Inline,
+            _ => Hosting::Thread,
+        };
+        let ring_records = [32, 64, 256, RING_RECORDS][size(random.below(4))];
+        let runtime = RuntimeOptions {
+            pollers,
+            ring_records,
+            hosting,
+            ..RuntimeOptions::default()
+        };
+        let is_bulky = random.below(8) == 0;
+        // Little memory, most of which somebody else has; or enough.
+        let is_short = random.below(4) == 0;
+        let (chunks, ballast) = if is_short {
+            (1, size(4 + random.below(8)))
+        } else {
+            (64, 0)
+        };
+        let faults = Arc::new(choose_faults(seed, weather, is_bulky, random));
+        let count = if is_bulky { 4 } else { 4 + random.below(17) };
+        let listener_window = choose_window(random);
+        let pairs = (0..count).map(|_| choose_pair(listener_window, random));
+        let pairs: Vec<_> = pairs.collect();
+        let steps = choose_steps(pairs.len(), is_bulky, random);
+        Self {
+            runtime,
+            chunks,
+            ballast,
+            faults,
+            pairs,
+            steps,
+        }
+    }
+}
+
+fn choose_faults(seed: u64, weather: Weather, is_bulky: bool, random: &mut Random) -> Faults {
+    let output = (random.below(3) == 0).then(|| 4096 << random.below(5));
+    // So small that a peer is held up, or so large that a turn cannot read all of it.
+    let input = is_bulky.then(|| [64 << 10, 1 << 20][size(random.below(2))]);
+    let faults = Faults::new(seed).with_buffers(output, input);
+    if let Weather::Only(kinds) = weather {
+        let rate = [50, 200, 600][size(random.below(3))] / kinds.len() as u64;
+        return kinds
+            .iter()
+            .fold(faults, |faults, &kind| faults.with(kind, rate));
+    }
+    // Pieces that get through whole find other bugs than short ones, so that any may be missing.
+    let mut often = || [0, 20, 100, 250][size(random.below(4))];
+    let faults = faults
+        .with(Fault::ShortRead, often())
+        .with(Fault::ShortWrite, often())
+        .with(Fault::Again, often())
+        .with(Fault::Interrupted, often());
+    let faults = match random.below(4) {
+        0 => faults.with(Fault::Reset, 2),
+        1 => faults.with(Fault::Reset, 20),
+        _ => faults,
+    };
+    match random.below(8) {
+        0 => faults.with(Fault::Exhausted, 60).with(Fault::Aborted, 100),
+        1 => faults.with(Fault::NoMemory, 60).with(Fault::Aborted, 100),
+        _ => faults,
+    }
+}
+
+fn choose_window(random: &mut Random) -> u32 {
+    match random.below(3) {
+        0 => u32::MAX,
+        1 => 1 + small(random.below(1000)),
+        _ => 1 + small(random.below(60_000)),
+    }
+}
+
+fn choose_pair(listener_window: u32, random: &mut Random) -> PairPlan {
+    let mut end = |window| EndPlan {
+        window,
+        widens: random.below(4) > 0,
+        keeps: size(random.below(2) * random.below(20)),
+        closes_on_end: random.below(3) == 0,
+        ending: choose_ending(random),
+    };
+    let ends = [end(u32::MAX), end(listener_window)];
+    let [dialed, accepted] = ends;
+    let window = choose_window(random);
+    PairPlan {
+        is_foreign: random.below(3) == 0,
+        ends: [EndPlan { window, ..dialed }, accepted],
+    }
+}
+
+fn choose_ending(random: &mut Random) -> Act {
+    match random.below(8) {
+        0 => Act::Destroy,
+        1 => Act::Reset,
+        _ => Act::Close,
+    }
+}
+
+fn choose_steps(pairs: usize, is_bulky: bool, random: &mut Random) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut opened = 0;
+    let count = pairs as u64 * (6 + random.below(14));
+    // Much work without a look, so that rings fill up; or looks after each step.
+    let looks = [1, 2, 6, 50][size(random.below(4))];
+    while opened < pairs || (steps.len() as u64) < count {
+        if opened < pairs && (opened == 0 || random.below(4) == 0) {
+            steps.push(Step::Open(opened));
+            opened += 1;
+        } else {
+            steps.push(Step::Act {
+                pair: size(random.below(opened as u64)),
+                side: size(random.below(2)),
+                act: choose_act(is_bulky, random),
+            });
+        }
+        if looks > 2 && random.below(8) == 0 {
+            // What is told fills the ring to its last record.
+            steps.extend([Step::Ask, Step::HandOver]);
+        }
+        if random.below(looks) == 0 {
+            steps.push(Step::Look(random.below(4) * random.below(100)));
+        }
+    }
+    steps
+}
+
+fn choose_act(is_bulky: bool, random: &mut Random) -> Act {
+    match random.below(100) {
+        0..50 => Act::Write {
+            bytes: 1 + size(random.below_magnitude(if is_bulky { 20 } else { 15 })),
+            pieces: 1 + size(random.below(2) * random.below(100)),
+        },
+        50..58 => Act::Pause,
+        58..66 => Act::Resume,
+        66..76 => Act::Widen(small(random.below_magnitude(18))),
+        76..80 => Act::Fill {
+            bytes: 1 + size(random.below_magnitude(17)),
+            behind: random.below(2) * random.below(200),
+        },
+        80..84 => Act::Acknowledge,
+        84..88 => Act::Probe,
+        88..94 => Act::Release,
+        _ => choose_ending(random),
+    }
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap()
+}
+
+fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap()
+}

@@ -1,0 +1,463 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use linkbuf::{CHUNK_BYTES, SegmentId};
+use nodepoll::faults::{Fault, Faults, Installed};
+use nodepoll::limits::READ_NODE_BYTES;
+use nodepoll::{Address, Command, DialOptions, EndReason, Endpoint, Event, ListenOptions};
+use nodepoll::{ConnectionId, Hosting, RustHost};
+
+use crate::flow::Cut;
+use crate::local::{Name, send};
+use crate::pair::{End, Pair};
+use crate::scenario::{Act, PairPlan, Scenario, Step};
+
+/// After this time something is not slow but stuck.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const LISTENER: u32 = 1;
+
+/// A runtime with connections, and what is known of each of them.
+pub(crate) struct World {
+    /// `None` only once it is left alone.
+    host: Option<RustHost>,
+    faults: Arc<Faults>,
+    hosting: Hosting,
+    /// Memory that nobody uses: what is left is little.
+    ballast: Vec<SegmentId>,
+    pairs: Vec<Pair>,
+    names: BTreeMap<Name, (usize, usize)>,
+    listener: (usize, SocketAddr),
+    listener_errors: Vec<i32>,
+    /// How many connections the listener says to have accepted in all.
+    accepted: Option<u32>,
+    _installed: Installed,
+}
+
+/// What has come of a seed.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) connections: u64,
+    pub(crate) bytes: u64,
+    /// Streams of which all bytes have arrived.
+    pub(crate) streams_whole: u64,
+    /// See [`Pair::is_late`].
+    pub(crate) closes_late: u64,
+    pub(crate) pauses_for_events: u64,
+    pub(crate) pauses_for_memory: u64,
+    pub(crate) pauses_for_input: u64,
+}
+
+impl World {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let installed = scenario.faults.install();
+        let memory_max = scenario.chunks * CHUNK_BYTES;
+        let host = RustHost::start(&scenario.runtime, memory_max).unwrap();
+        host.grant();
+        host.grant();
+        let options = ListenOptions {
+            listener: LISTENER,
+            endpoint: Endpoint::Inet((Ipv4Addr::LOCALHOST, 0).into()),
+            backlog: 1024,
+            ipv6_only: false,
+            reuse_port: false,
+        };
+        let (lane, address) = host.listen(&options).unwrap();
+        let Address::Inet(address) = address else {
+            panic!("{address:?} is not where it listens");
+        };
+        let arena = host.runtime().arena();
+        let ballast = (0..scenario.ballast).map_while(|_| arena.lease_node(READ_NODE_BYTES));
+        let ballast = ballast.collect();
+        let pairs = scenario.pairs.iter().enumerate();
+        let mut world = Self {
+            host: Some(host),
+            faults: Arc::clone(&scenario.faults),
+            hosting: scenario.runtime.hosting,
+            ballast,
+            pairs: pairs.map(|(index, plan)| Pair::new(index, plan)).collect(),
+            names: BTreeMap::new(),
+            listener: (lane, address),
+            listener_errors: Vec::new(),
+            accepted: None,
+            _installed: installed,
+        };
+        let (listener, window) = (LISTENER, scenario.pairs[0].ends[1].window);
+        world.command(lane, &Command::Accept { listener, window });
+        world
+    }
+
+    pub(crate) fn step(&mut self, step: Step) {
+        match step {
+            Step::Open(pair) => self.open(pair),
+            Step::Act { pair, side, act } => self.act(pair, side, act),
+            Step::Ask => self.ask(),
+            Step::HandOver => self.host().hand_over(),
+            Step::Look(micros) => {
+                self.look(Duration::from_micros(micros));
+            }
+        }
+    }
+
+    /// Waits until all that was sent on connections that nobody has cut has arrived.
+    pub(crate) fn bring_all_through(&mut self) {
+        self.until("all are opened", |world| {
+            world.pairs.iter().all(Pair::is_known)
+        });
+        let host = self.host.as_mut().expect("it is not left alone");
+        for node in self.ballast.drain(..) {
+            assert!(host.runtime().arena().release(node.node, node.len));
+        }
+        for Pair { ends, flows, .. } in &mut self.pairs {
+            for (end, flow) in ends.iter_mut().zip(flows) {
+                match end {
+                    End::Local(local) if local.name.is_some() => local.let_go(flow, host),
+                    End::Local(_) => {}
+                    End::Foreign(foreign) => foreign.is_paused = false,
+                }
+            }
+        }
+        self.until("all bytes and ends have arrived", |world| {
+            let mut pairs = world.pairs.iter();
+            pairs.all(|pair| !pair.owes(0) && !pair.owes(1))
+        });
+        // What was asked for before must come without another question.
+        self.until("what was asked for is told", Self::are_answered);
+        self.ask();
+        self.until("what is asked for is told", Self::are_answered);
+    }
+
+    /// Ends all that is left, and waits until it is over.
+    pub(crate) fn end_all(&mut self, plans: &[PairPlan]) {
+        for (pair, plan) in plans.iter().enumerate() {
+            for (side, plan) in plan.ends.iter().enumerate() {
+                if self.pairs[pair].flows[side].is_open() {
+                    self.act(pair, side, plan.ending);
+                }
+            }
+        }
+        self.until("all connections are over", |world| {
+            world.pairs.iter().all(Pair::is_over)
+        });
+        let exhausted = [Fault::Exhausted, Fault::NoMemory].map(|it| self.faults.injected(it));
+        if exhausted != [0, 0] {
+            self.until("a lack of descriptors is told", |world| {
+                !world.listener_errors.is_empty()
+            });
+        }
+        let listener = LISTENER;
+        self.command(self.listener.0, &Command::CloseListener { listener });
+        self.until("the listener is closed", |world| world.accepted.is_some());
+        self.until("nothing is left", Self::is_clean);
+    }
+
+    /// What can only be said at the end.
+    pub(crate) fn judge(&self) -> Outcome {
+        assert_eq!(self.accepted, u32::try_from(self.pairs.len()).ok());
+        let stats = self.host().runtime().arena().stats();
+        assert_eq!(stats.stale, 0, "no lease is given back twice");
+        let errnos = [libc::EMFILE, libc::ENOBUFS];
+        let told = &self.listener_errors;
+        assert!(told.iter().all(|errno| errnos.contains(errno)), "{told:?}");
+        let mut whole = 0;
+        for (index, pair) in self.pairs.iter().enumerate() {
+            for side in [0, 1] {
+                let verdict = pair.judge(side);
+                assert!(verdict.is_ok(), "pair {index} side {side}: {verdict:?}");
+                whole += u64::from(verdict == Ok(true));
+            }
+        }
+        let late = self.pairs.iter().filter(|pair| pair.is_late()).count();
+        let counters = self.host().runtime().counters();
+        Outcome {
+            connections: self.pairs.len() as u64,
+            bytes: counters.bytes_read,
+            streams_whole: whole,
+            closes_late: late as u64,
+            pauses_for_events: counters.pauses_for_events,
+            pauses_for_memory: counters.pauses_for_memory,
+            pauses_for_input: counters.pauses_for_input,
+        }
+    }
+
+    fn open(&mut self, index: usize) {
+        let to = self.listener.1;
+        let pair = &mut self.pairs[index];
+        pair.is_opened = true;
+        let from = SocketAddr::from((pair.ip, 0));
+        match &mut pair.ends[0] {
+            End::Foreign(foreign) => foreign.connect(from, to),
+            End::Local(local) => {
+                let options = DialOptions {
+                    dial: u32::try_from(index).unwrap(),
+                    endpoint: Endpoint::Inet(to),
+                    local: Some(from),
+                    no_delay: true,
+                    keep_alive: None,
+                    window: local.plan.window,
+                };
+                let host = self.host.as_ref().expect("it is not left alone");
+                host.dial(&options).unwrap();
+            }
+        }
+    }
+
+    fn act(&mut self, index: usize, side: usize, act: Act) {
+        let host = self.host.as_mut().expect("it is not left alone");
+        let pair = &mut self.pairs[index];
+        let flow = &mut pair.flows[side];
+        match &mut pair.ends[side] {
+            End::Local(local) => {
+                local.act(flow, host, act);
+                if local.name.is_some() {
+                    flow.discards |= matches!(act, Act::Close) && !flow.has_ended;
+                    flow.note(act);
+                }
+            }
+            End::Foreign(foreign) => {
+                flow.note(act);
+                match act {
+                    Act::Write { bytes, .. } if flow.takes_output() => {
+                        flow.written += bytes as u64;
+                    }
+                    Act::Pause => foreign.is_paused = true,
+                    Act::Resume => foreign.is_paused = false,
+                    Act::Destroy => foreign.drop_socket(flow, false),
+                    Act::Reset => foreign.drop_socket(flow, true),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// One exchange, and what the other sockets can do. Waits if nothing has come.
+    fn look(&mut self, time: Duration) {
+        let mut events = Vec::new();
+        let host = self.host.as_mut().expect("it is not left alone");
+        host.exchange(|_, lane, event| events.push((lane, event)));
+        let mut has_worked = !events.is_empty();
+        for (lane, event) in events {
+            self.on_event(lane, event);
+        }
+        for index in 0..self.pairs.len() {
+            has_worked |= self.work(index);
+        }
+        if !has_worked || self.hosting != Hosting::Thread {
+            self.host.as_mut().expect("as above").wait(time);
+        }
+    }
+
+    /// What a socket of the standard library can do.
+    fn work(&mut self, index: usize) -> bool {
+        let pair = &mut self.pairs[index];
+        let sender = pair.flows[1].stream;
+        let End::Foreign(foreign) = &mut pair.ends[0] else {
+            return false;
+        };
+        let knew_the_end = pair.flows[0].has_ended;
+        let worked = foreign.work(&mut pair.flows[0], sender);
+        let has_ended = pair.flows[0].has_ended;
+        self.look_up_resets();
+        let pair = &self.pairs[index];
+        if has_ended && !knew_the_end {
+            assert!(pair.may_end(0), "pair {index} side 0 ends without a reason");
+        }
+        if let Err(error) = &worked {
+            assert!(pair.may_fail(0), "pair {index} side 0 fails with {error}");
+        }
+        worked.unwrap_or(true)
+    }
+
+    fn on_event(&mut self, lane: usize, event: Event) {
+        match event {
+            Event::Accepted { id, remote, .. } => {
+                let is_it = |pair: &Pair| pair.is_at(remote);
+                let index = self.pairs.iter().position(is_it);
+                self.opened((lane, id), index.expect("somebody has dialled"), 1);
+            }
+            Event::Connected { id, dial, .. } => self.opened((lane, id), dial as usize, 0),
+            Event::DialFailed { dial, errno } => {
+                self.look_up_resets();
+                let pair = &mut self.pairs[dial as usize];
+                assert!(pair.may_fail(0), "dial {dial} fails with {errno}");
+                assert!(pair.flows[0].over_at.is_none(), "a dial fails once");
+                pair.flows[0].over_at = Some(Instant::now());
+            }
+            Event::ListenerClosed { accepted, .. } => {
+                assert_eq!(self.accepted.replace(accepted), None, "it is closed once");
+            }
+            Event::ListenerError { errno, .. } => self.listener_errors.push(errno),
+            Event::NeedMemory => unreachable!("the host grants it by itself"),
+            Event::Failed => panic!("the driver of lane {lane} has panicked"),
+            Event::Data { id, .. }
+            | Event::End { id, .. }
+            | Event::Drained { id, .. }
+            | Event::Quiet { id, .. }
+            | Event::Idle { id, .. }
+            | Event::Closed { id, .. } => self.on_connection_event(lane, id, event),
+        }
+    }
+
+    fn opened(&mut self, name: Name, index: usize, side: usize) {
+        let before = self.names.insert(name, (index, side));
+        assert_eq!(before, None, "{name:?} is opened twice");
+        let pair = &mut self.pairs[index];
+        assert!(pair.is_opened && pair.flows[side].over_at.is_none());
+        let End::Local(local) = &mut pair.ends[side] else {
+            panic!("{name:?} is opened, whose socket is not the runtime's");
+        };
+        assert_eq!(local.name.replace(name), None, "it is opened once");
+        for act in std::mem::take(&mut local.deferred) {
+            self.act(index, side, act);
+        }
+    }
+
+    fn on_connection_event(&mut self, lane: usize, id: ConnectionId, event: Event) {
+        let (index, side) = *self.names.get(&(lane, id)).expect("it is opened first");
+        if matches!(event, Event::End { .. } | Event::Closed { .. }) {
+            self.look_up_resets();
+        }
+        let host = self.host.as_mut().expect("it is not left alone");
+        let pair = &mut self.pairs[index];
+        let (sender, written) = (pair.flows[1 - side].stream, pair.flows[side].written);
+        let flow = &mut pair.flows[side];
+        let End::Local(local) = &mut pair.ends[side] else {
+            unreachable!("only those of the runtime have names");
+        };
+        let place = (index, side);
+        assert!(flow.over_at.is_none(), "{place:?}: {event:?} after Closed");
+        match event {
+            Event::Data { segment, front, .. } => {
+                local.check_place(flow.received, segment, front);
+                let segment = host.runtime().arena().take_leased(segment);
+                let segment = segment.expect("what has arrived has a lease");
+                flow.receive(sender, segment.as_slice());
+                local.received(flow, host, segment.into_lease());
+                if flow.received > local.granted {
+                    self.look_up_resets();
+                    assert!(self.pairs[index].may_fail(side), "{place:?}: its window");
+                }
+            }
+            Event::End { .. } => {
+                assert!(!flow.has_ended, "{place:?}: the other side ends once");
+                flow.has_ended = true;
+                let closes = local.plan.closes_on_end;
+                assert!(pair.may_end(side), "{place:?} ends without a reason");
+                if closes && pair.flows[side].is_open() {
+                    self.act(index, side, Act::Close);
+                }
+            }
+            Event::Drained { sent, .. } => {
+                assert!((local.sent..=written).contains(&sent), "{place:?}: {sent}");
+                local.sent = sent;
+            }
+            Event::Quiet { .. } => {
+                local.quiets += 1;
+                assert!(local.quiets <= local.probes, "{place:?}: nobody has asked");
+            }
+            Event::Closed { reason, sent, .. } => {
+                assert!((local.sent..=written).contains(&sent), "{place:?}: {sent}");
+                local.sent = sent;
+                local.closed = Some(reason);
+                flow.over_at = Some(Instant::now());
+                let was_asked = flow.closing_since.is_some() || flow.cut == Some(Cut::User);
+                let is_due = match reason {
+                    EndReason::Local | EndReason::Peer => was_asked,
+                    EndReason::Error { .. } => pair.may_fail(side),
+                    EndReason::Timeout => false,
+                };
+                assert!(is_due, "{place:?} is closed: {reason:?}");
+            }
+            Event::Idle { .. } => panic!("{place:?}: nobody has asked"),
+            _ => unreachable!("the others are not about a connection"),
+        }
+    }
+
+    fn ask(&mut self) {
+        for index in 0..self.pairs.len() {
+            for side in [0, 1] {
+                if self.pairs[index].is_opened {
+                    self.act(index, side, Act::Acknowledge);
+                    self.act(index, side, Act::Probe);
+                }
+            }
+        }
+    }
+
+    fn are_answered(&self) -> bool {
+        let mut pairs = self.pairs.iter();
+        pairs.all(|pair| pair.is_answered(0) && pair.is_answered(1))
+    }
+
+    fn look_up_resets(&mut self) {
+        for reset in self.faults.resets() {
+            let is_it = |pair: &&mut Pair| pair.is_at(reset.dialer);
+            let pair = self.pairs.iter_mut().find(is_it);
+            let pair = pair.expect("a reset is some connection's");
+            let flow = &mut pair.flows[usize::from(!reset.is_dialer)];
+            flow.cut.get_or_insert(Cut::Fault);
+        }
+    }
+
+    fn is_clean(&self) -> bool {
+        let runtime = self.host().runtime();
+        let (stats, counters) = (runtime.arena().stats(), runtime.counters());
+        // Each driver may keep the node it receives into.
+        stats.leases == 0
+            && stats.nodes <= runtime.lane_count()
+            && (counters.connections, counters.listeners) == (0, 0)
+    }
+
+    /// Goes on until it is `done`.
+    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.look_up_resets();
+            if done(self) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "in vain: {what}\n{}",
+                self.describe()
+            );
+            // Nobody tells of the sockets of the standard library.
+            self.look(Duration::from_micros(200));
+        }
+    }
+
+    fn command(&mut self, lane: usize, command: &Command) {
+        let host = self.host.as_mut().expect("it is not left alone");
+        send(host, lane, command);
+    }
+
+    fn host(&self) -> &RustHost {
+        self.host.as_ref().expect("it is not left alone")
+    }
+
+    /// Where it stands, for a failure.
+    fn describe(&self) -> String {
+        let mut text = String::new();
+        for (index, pair) in self.pairs.iter().enumerate() {
+            let _ = writeln!(text, "  pair {index}: {}", pair.describe());
+        }
+        let runtime = self.host().runtime();
+        let stats = runtime.arena().stats();
+        let _ = writeln!(text, "  {:?}\n  {stats:?}", runtime.counters());
+        let injected = Fault::ALL.map(|fault| (fault, self.faults.injected(fault)));
+        let _ = write!(text, "  {injected:?} {:?}", self.listener_errors);
+        text
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A driver that goes round in circles would have to be waited for.
+            std::mem::forget(self.host.take());
+        }
+    }
+}
