@@ -2,7 +2,7 @@
 // Every byte, every callback and everything that is held is checked; the first thing that is
 // wrong ends the run with exit code 1. See soak/kinds.mjs for what the clients do.
 import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as later } from 'node:timers/promises'
@@ -24,24 +24,41 @@ const ROUND_SECONDS_MAX = 60
 /** A run has at least so many rounds, as memory is compared with the first one's. */
 const ROUNDS_MIN = 3
 
-const options = readOptions('soak', 'Lets clients of all kinds loose on a server, and checks all.', {
-  minutes: { help: 'how long', value: 'N', default: 10, read: number(0.1, 100_000) },
-  seed: { help: 'what the random choices follow from', value: 'N', read: integer(0, 2 ** 32 - 1) },
-  clients: { help: 'clients at a time', value: 'N', default: 200, read: integer(1, 10_000) },
-  'memory-max': { help: 'memoryMax, in MiB', value: 'MiB', default: 128, read: integer(64, 65_536) },
-  pollers: { help: 'I/O threads of each process', value: 'N', default: 2, read: integer(1, 64) },
-})
+const options = readOptions(
+  'soak',
+  'Lets clients of all kinds loose on a server, and checks all.',
+  {
+    minutes: { help: 'how long', value: 'N', default: 10, read: number(0.1, 100_000) },
+    seed: {
+      help: 'what the random choices follow from',
+      value: 'N',
+      read: integer(0, 2 ** 32 - 1),
+    },
+    clients: { help: 'clients at a time', value: 'N', default: 200, read: integer(1, 10_000) },
+    'memory-max': {
+      help: 'memoryMax, in MiB',
+      value: 'MiB',
+      default: 128,
+      read: integer(64, 65_536),
+    },
+    pollers: { help: 'I/O threads of each process', value: 'N', default: 2, read: integer(1, 64) },
+  },
+)
 const seed = options.seed ?? Math.floor(Math.random() * 2 ** 32)
 const memoryMax = options['memory-max'] * 2 ** 20
 const started = performance.now()
 const delay = monitorEventLoopDelay({ resolution: 10 })
-let folder
-let clients
+const clients = new ClientProcess()
+const folder =
+  process.platform === 'win32' ? undefined : mkdtempSync(join(tmpdir(), 'nodepoll-soak-'))
 
 process.on('exit', () => {
-  clients?.kill()
+  clients.kill()
   if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
 })
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => process.exit(128 + constants.signals[signal]))
+}
 watchProcess("server's process")
 onViolation((message) => {
   console.error(`\n${clock()}  VIOLATION: ${message}\n${summary()}`)
@@ -51,9 +68,8 @@ onViolation((message) => {
 
 console.log(command())
 configure({ memoryMax, pollers: options.pollers })
-if (process.platform !== 'win32') folder = mkdtempSync(join(tmpdir(), 'nodepoll-soak-'))
 const server = await startServer(seed, folder && join(folder, 'socket'))
-clients = await ClientProcess.start({
+await clients.start({
   seed,
   memoryMax,
   clients: options.clients,
@@ -116,14 +132,16 @@ function showProgress() {
 }
 
 function summary() {
-  if (clients?.report === undefined) return 'Nothing has begun.'
+  if (clients.report === undefined) return 'Nothing has begun.'
   const { opened, ended, bytes, rss, kinds } = clients.report
   const { bytesRead, bytesWritten, pauses, switches, arenaBytes, bytesCopied } = stats()
   const pausesOf = Object.entries(pauses).map(([cause, times]) => `${cause} ${count(times)}`)
   return [
     `clients        ${count(opened)} opened, ${count(ended)} ended, ${clients.report.running} open`,
     `               ${kinds.map(([name, times]) => `${name} ${count(times)}`).join(', ')}`,
-    `handlers       ${Object.entries(counts).map(([name, n]) => `${name} ${count(n)}`).join(', ')}`,
+    `handlers       ${Object.entries(counts)
+      .map(([name, n]) => `${name} ${count(n)}`)
+      .join(', ')}`,
     `verified       ${mebibytes(bytes)} by clients, ${mebibytes(verified.bytes)} by the server`,
     `server         ${mebibytes(bytesRead)} read, ${mebibytes(bytesWritten)} written, ` +
       `${mebibytes(bytesCopied)} copied, ${count(switches)} switches`,

@@ -15,14 +15,9 @@ export class ClientProcess {
   #paused = () => {}
 
   /** `options` are what `clients.mjs` reads. Resolves when it is ready. */
-  static async start(options) {
+  async start(options) {
     const path = fileURLToPath(new URL('clients.mjs', import.meta.url))
-    const clients = new ClientProcess(fork(path, [JSON.stringify(options)]))
-    await watch(clients.#next(), () => 'the start of the process of the clients')
-    return clients
-  }
-
-  constructor(child) {
+    const child = fork(path, [JSON.stringify(options)])
     this.#child = child
     child.on('message', ({ violation, report, paused }) => {
       if (violation !== undefined) violate(violation)
@@ -32,6 +27,8 @@ export class ClientProcess {
     child.on('exit', (code, signal) => {
       if (!this.#isStopping) violate(`the process of the clients ends with ${signal ?? code}`)
     })
+    const ready = new Promise((done) => child.once('message', done))
+    await watch(ready, () => 'the start of the process of the clients')
   }
 
   /** Lets clients begin. */
@@ -62,10 +59,6 @@ export class ClientProcess {
   /** At once, after a violation. */
   kill() {
     this.#isStopping = true
-    this.#child.kill('SIGKILL')
-  }
-
-  #next() {
-    return new Promise((done) => this.#child.once('message', done))
+    this.#child?.kill('SIGKILL')
   }
 }

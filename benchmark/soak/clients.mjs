@@ -66,7 +66,8 @@ async function endAll() {
 }
 
 function startSome() {
-  for (let count = 0; count < STARTS_MAX && running.size < clients && !isPausing; count++) {
+  if (isPausing) return
+  for (let count = 0; count < STARTS_MAX && running.size < clients; count++) {
     const kind = kinds.indexOf(random.pickWeighted(kinds))
     const id = ++lastId
     const hello = { kind, id, seed: random.integer(0, 2 ** 32 - 1) }

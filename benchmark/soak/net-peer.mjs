@@ -5,7 +5,7 @@ import { violate } from './violation.mjs'
 import { watch } from './watchdog.mjs'
 
 export class NetPeer {
-  static label = "node:net"
+  static label = 'node:net'
   static canHalfClose = true
   /** Libuv tells of a reset that it finds together with bytes as if it were FIN. */
   seesResets = false

@@ -6,7 +6,7 @@ import { violate } from './violation.mjs'
 import { watch } from './watchdog.mjs'
 
 export class NodepollPeer {
-  static label = "nodepoll"
+  static label = 'nodepoll'
   static canHalfClose = false
   seesResets
   #connection

@@ -65,7 +65,8 @@ export const large = {
     const read = random.pick(Object.keys(largeReads))
     return { ...planAnswer(random), chunkMax: CHUNK_MAX, message, bytes, read }
   },
-  cost: ({ message }) => 3 * message,
+  // Read, put together, copied to be written, pending: each in a chunk of a power of two.
+  cost: ({ message }) => 4 * 2 ** Math.ceil(Math.log2(message)),
   async serve(connection, session) {
     const { message, read, answer: how } = session.plan
     const reading = largeReads[read](connection, message)

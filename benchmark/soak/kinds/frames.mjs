@@ -30,10 +30,7 @@ export const frames = {
     const lengths = Array.from({ length: plan.count }, () => random.integer(1, plan.bytesMax))
     const replies = session.requestFrom(0, 'what came back')
     if (plan.isPipelined) {
-      await Promise.all([
-        sendFrames(peer, session, lengths),
-        receiveFrames(peer, replies, lengths),
-      ])
+      await Promise.all([sendFrames(peer, session, lengths), receiveFrames(peer, replies, lengths)])
     } else {
       for (const length of lengths) {
         await sendFrames(peer, session, [length])

@@ -24,8 +24,7 @@ export const slowReader = {
     }
     await peer.leave(leave)
   },
-  begin: (connection, session) =>
-    sendReply(connection, session, session.plan.bytes, 100 << 10),
+  begin: (connection, session) => sendReply(connection, session, session.plan.bytes, 100 << 10),
   serve() {},
   reasons: ({ leave }, isUnix) => reasonsOf(leave, isUnix),
 }
@@ -78,10 +77,7 @@ export const idle = {
     const { bytes, stayMs, leave } = session.plan
     for (const restMs of [0, stayMs]) {
       await session.rest(restMs)
-      await Promise.all([
-        send(peer, session, bytes, bytes),
-        receive(peer, session, bytes, replies),
-      ])
+      await Promise.all([send(peer, session, bytes, bytes), receive(peer, session, bytes, replies)])
     }
     await peer.leave(leave)
   },

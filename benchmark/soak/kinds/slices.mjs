@@ -4,6 +4,8 @@ import { checkChunks, leavings, reasonsOf, receive, send } from './parts.mjs'
 
 const ACKNOWLEDGE_BYTES = 8
 const KEPT_BYTES_MAX = 8 << 20
+/** Of one client, more or less. */
+const SLICES_MAX = 60
 const KEPT_MS_MAX = 2500
 
 /** What the server keeps. */
@@ -12,11 +14,11 @@ export const kept = { slices: 0, bytes: 0 }
 export const slices = {
   name: 'slices',
   weight: 6,
-  plan: (random) => ({
-    bytes: random.magnitude(1, 512 << 10),
-    sliceMax: random.magnitude(1, 64 << 10),
-    leave: random.pick(leavings),
-  }),
+  plan(random) {
+    const bytes = random.magnitude(1, 512 << 10)
+    const sliceMax = Math.ceil(bytes / random.integer(1, SLICES_MAX))
+    return { bytes, sliceMax, leave: random.pick(leavings) }
+  },
   cost: ({ bytes }) => 2 * bytes,
   async client(peer, session) {
     await send(peer, session, session.plan.bytes, session.plan.sliceMax * 2)
@@ -66,4 +68,6 @@ const releases = {
     checkChunks(second, stream)
     second.close()
   },
+  /** The garbage collector gives it back. */
+  drop: checkChunks,
 }
