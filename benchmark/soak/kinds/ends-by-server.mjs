@@ -72,6 +72,8 @@ export const byServer = endings.map(({ name, seen, by, end }) => ({
   },
   begin(connection, session) {
     connection.write(session.reply.take(session.plan.replyBytes))
+    // Without a flush it is dropped at the end.
+    if (session.random.chance(0.5)) connection.writer.writeString('never sent')
     const ledger = Ledger.of(connection)
     const finish = () => {
       ledger.endsByUs()

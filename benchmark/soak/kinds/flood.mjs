@@ -27,19 +27,24 @@ export const flood = {
     await receive(peer, session, ACKNOWLEDGE_BYTES, session.reply)
     await peer.leave(session.plan.leave)
   },
-  async serve(connection, session) {
+  serve(connection, session) {
     const { plan, random } = session
     const waits = session.state.waits ?? random.integer(1, 3)
     session.state.waits = waits - 1
-    if (waits > 0 && !plan.pauses) await later(plan.holdMs)
-    if (connection.input.length > READ_BUFFER_MAX) {
-      violate(`${session.name}: ${connection.input.length} bytes are unread`)
-    }
-    readings[plan.read](connection, connection.input.length, session.request)
-    if (session.request.position >= plan.bytes) connection.write(session.reply.take(8))
-    else if (waits > 0 && plan.pauses) holdBack(connection, session)
+    if (waits <= 0) return take(connection, session)
+    if (!plan.pauses) return later(plan.holdMs).then(() => take(connection, session))
+    take(connection, session)
+    if (session.request.position < plan.bytes) holdBack(connection, session)
+    return undefined
   },
   reasons: ({ leave }, isUnix) => reasonsOf(leave, isUnix),
+}
+
+function take(connection, { name, plan, request, reply }) {
+  const { length } = connection.input
+  if (length > READ_BUFFER_MAX) violate(`${name}: ${length} bytes are unread`)
+  readings[plan.read](connection, length, request)
+  if (request.position === plan.bytes) connection.write(reply.take(ACKNOWLEDGE_BYTES))
 }
 
 function holdBack(connection, session) {

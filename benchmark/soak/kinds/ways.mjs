@@ -61,6 +61,16 @@ export const answers = {
     writer.append(slice)
     slice.close()
   },
+  /** What is written first is taken back. */
+  takeBack({ input, writer }, n, stream) {
+    const kept = writer.mallocLength
+    const own = new LinkBuffer()
+    own.writeBinary(input.peek(n)).flush()
+    writer.append(own).mallocAck(kept + (n >> 1))
+    writer.mallocAck(kept)
+    own.close()
+    answers.view({ input, writer }, n, stream)
+  },
   own({ input, writer }, n, stream) {
     const own = new LinkBuffer(n >> 1)
     const slice = input.slice(n)
