@@ -217,6 +217,30 @@ test.serial('H71: after pause() nothing is read, and resume() reads without an e
   t.true(isEqual)
 })
 
+test.serial('H71: a handler that pauses when it has read all is not called for more', async (t) => {
+  await leakCheck(t)
+  const total = 8 * MIB
+  const expected = new Stream(8)
+  let isEqual = true
+  let calls = 0
+  let early = 0
+  const { peer } = await openPair(t, {
+    readBufferMax: 4 * MIB,
+    onRequest(connection) {
+      calls++
+      if (connection.isPaused) early++
+      isEqual &&= expected.matches(connection.input.next(connection.input.length))
+      connection.pause()
+      setTimeout(() => connection.resume(), 5)
+    },
+  })
+  await peer.send(new Stream(8).take(total))
+  await eventually(() => expected.position === total, 'all of it')
+  t.true(isEqual)
+  t.true(calls > 1)
+  t.is(early, 0)
+})
+
 test.serial('H52: pause() in onConnect holds back what the peer sends at once', async (t) => {
   await leakCheck(t)
   for (let round = 0; round < 200; round++) {

@@ -3,7 +3,8 @@
 //
 //   node scripts/test.mjs          what `npm test` does: setup, Rust tests, also under injected
 //                                  faults, JavaScript tests
-//   node scripts/test.mjs --all    also types, lints, formatting, loom, ASan, docs and the demo
+//   node scripts/test.mjs --all    also types, lints, formatting, loom, ASan, docs, the demo and
+//                                  a minute of the soak
 //
 // What a step runs is written in package.json. A step that fails without naming a failed test
 // counts as one failure.
@@ -21,6 +22,7 @@ const steps = [
   ['test:asan'],
   ['doc'],
   ['demo', '--', '--seconds', '2'],
+  ['soak', '--', '--minutes', '1'],
 ]
 const defaultStepCount = 3
 

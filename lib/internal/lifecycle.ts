@@ -92,7 +92,7 @@ export abstract class Lifecycle extends Condition {
   /** From now on this handler is called. It may look at what another one has left. @internal */
   _setOnRequest(handler: Handler): void {
     this.#onRequest = handler
-    this._flags |= FRESH
+    if (!this.#hasNoInput()) this._flags |= FRESH
     this._advanceSoon()
   }
 
@@ -321,8 +321,9 @@ export abstract class Lifecycle extends Condition {
     }
     const { input } = this
     if (this._handlers.autoRelease) input.release()
-    // What consumes nothing waits for more, and is not called again for the same bytes.
-    if (input._chain.consumed !== consumed) this._flags |= FRESH
+    // What consumes nothing waits for more, and is not called again for the same bytes. Nothing of
+    // it is left for what comes later, which may have to wait for `resume()`.
+    if (input._chain.consumed !== consumed && input.length > 0) this._flags |= FRESH
   }
 
   #handlerFailed(error: unknown): void {
