@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 import test from 'ava'
 import {
   configure,
@@ -35,17 +37,88 @@ const wrongListen: [unknown, Expected][] = [
   [{ port: 1.5 }, RANGE],
   [{ port: Number.NaN }, RANGE],
   [{ port: null }, TYPE],
-  [{ host: 1, port: 0 }, TYPE],
-  [{ host: '', port: 0 }, VALUE],
+  [{ port: 0, host: 1 }, TYPE],
+  [{ port: 0, host: '' }, VALUE],
   [{ path: 1 }, TYPE],
   [{ path: '' }, VALUE],
   [{ path: 'a\0b' }, VALUE],
+  [{ path: 'a\0' }, VALUE],
+  [{ path: '\0' }, VALUE],
+  [{ path: '\0a\0b' }, VALUE],
+  [{ path: '\0\0a' }, VALUE],
+  [{ path: null }, TYPE],
+  [{ path: '/tmp/x', port: 0 }, VALUE],
+  [{ path: '\0x', host: 'localhost' }, VALUE],
   [{ path: '/tmp/x', port: 1 }, VALUE],
   [{ path: '/tmp/x', host: 'localhost' }, VALUE],
   [{ ...where, backlog: 0 }, RANGE],
   [{ ...where, backlog: '5' }, TYPE],
   [{ ...where, backlog: 1.5 }, RANGE],
+  [{ ...where, backlog: 65_536 }, RANGE],
+  [{ ...where, backlog: Number.NaN }, RANGE],
+  ...['reusePort', 'ipv6Only'].flatMap((name) => wrongBooleans(name, where)),
+  ...wrongSignals(where),
 ]
+
+/** Wrong limits to time: 0 is none, and fractions are refused rather than rounded (H102). */
+const wrongMillis: [unknown, Expected][] = [
+  [0.5, RANGE],
+  [1.5, RANGE],
+  [2 ** 31, RANGE],
+  [2 ** 53, RANGE],
+  [-1, RANGE],
+  [Number.NaN, RANGE],
+  [Infinity, RANGE],
+  [-Infinity, RANGE],
+  ['1', TYPE],
+  [1n, TYPE],
+  [null, TYPE],
+  [true, TYPE],
+  [new Date(), TYPE],
+]
+
+const wrongKeepAlives: [unknown, Expected][] = [
+  [true, TYPE],
+  [null, TYPE],
+  [1000, TYPE],
+  ['on', TYPE],
+  [{}, TYPE],
+  [[], TYPE],
+  [{ idleMs: '1' }, TYPE],
+  [{ idleMs: 0 }, RANGE],
+  [{ idleMs: 1.5 }, RANGE],
+  [{ idleMs: Infinity }, RANGE],
+  // One millisecond more than what every system takes.
+  [{ idleMs: 32_767_001 }, RANGE],
+  [{ idleMs: 1, intervalMs: '1' }, TYPE],
+  [{ idleMs: 1, intervalMs: null }, TYPE],
+  [{ idleMs: 1, intervalMs: 0 }, RANGE],
+  [{ idleMs: 1, intervalMs: 2 ** 31 }, RANGE],
+  [{ idleMs: 1, count: '1' }, TYPE],
+  [{ idleMs: 1, count: 0 }, RANGE],
+  [{ idleMs: 1, count: 1.5 }, RANGE],
+  [{ idleMs: 1, count: 128 }, RANGE],
+  [{ intervalMs: 1, count: 1 }, TYPE],
+]
+
+/** Wrong values of one option, beside others that are right. */
+function wrongValues(
+  name: string,
+  wrong: readonly [unknown, Expected][],
+  others: object,
+): [unknown, Expected][] {
+  return wrong.map(([value, expected]) => [{ ...others, [name]: value }, expected])
+}
+
+function wrongBooleans(name: string, others: object): [unknown, Expected][] {
+  const values = [1, 0, 'true', null, {}]
+  return values.map((value) => [{ ...others, [name]: value }, TYPE])
+}
+
+function wrongSignals(others: object): [unknown, Expected][] {
+  const values = [null, 'signal', {}, { aborted: true }, new AbortController(), new EventTarget()]
+  return values.map((signal) => [{ ...others, signal }, TYPE])
+}
 
 const wrongHandlers: [unknown, Expected][] = [
   ...['onRequest', 'onDisconnect', 'onError'].flatMap((name): [unknown, Expected][] => [
@@ -59,11 +132,35 @@ const wrongHandlers: [unknown, Expected][] = [
     [{ ...where, port: 1, [name]: 0 }, RANGE],
     [{ ...where, port: 1, [name]: 2.5 }, RANGE],
     [{ ...where, port: 1, [name]: 2 ** 31 }, RANGE],
+    [{ ...where, port: 1, [name]: null }, TYPE],
+    [{ ...where, port: 1, [name]: Number.NaN }, RANGE],
   ]),
+  ...['readTimeoutMs', 'writeTimeoutMs', 'idleTimeoutMs'].flatMap((name) =>
+    wrongValues(name, wrongMillis, { ...where, port: 1 }),
+  ),
+  ...['allowHalfOpen', 'noDelay', 'autoRelease'].flatMap((name) =>
+    wrongBooleans(name, { ...where, port: 1 }),
+  ),
+  ...wrongValues('keepAlive', wrongKeepAlives, { ...where, port: 1 }),
+]
+
+/** What only loops have. */
+const wrongLoop: [unknown, Expected][] = [
+  ...['onPrepare', 'onConnect'].flatMap((name): [unknown, Expected][] => [
+    [{ ...where, [name]: 'not a function' }, TYPE],
+    [{ ...where, [name]: null }, TYPE],
+    [{ ...where, [name]: {} }, TYPE],
+  ]),
+  ...[0, -1, 1.5, Number.NaN, Infinity, 2 ** 31].map((connectionsMax): [unknown, Expected] => [
+    { ...where, connectionsMax },
+    RANGE,
+  ]),
+  [{ ...where, connectionsMax: '1' }, TYPE],
+  [{ ...where, connectionsMax: null }, TYPE],
 ]
 
 const wrongDial: [unknown, Expected][] = [
-  ...wrongListen.filter(([options]) => !JSON.stringify(options ?? '').includes('backlog')),
+  ...wrongListen.filter(([options]) => !hasOptionOfListening(options)),
   [{}, TYPE],
   [{ port: 0 }, RANGE],
   [{ port: 1, localAddress: 1 }, TYPE],
@@ -71,17 +168,27 @@ const wrongDial: [unknown, Expected][] = [
   [{ port: 1, localPort: -1 }, RANGE],
   [{ port: 1, localPort: 65_536 }, RANGE],
   [{ port: 1, localPort: '1' }, TYPE],
-  [{ port: 1, noDelay: 1 }, TYPE],
+  [{ port: 1, localAddress: null }, TYPE],
+  [{ port: 1, localPort: 1.5 }, RANGE],
+  [{ port: 1, localPort: null }, TYPE],
+  ...wrongValues('timeoutMs', wrongMillis, { port: 1 }),
+  ...wrongSignals({ port: 1 }),
 ]
+
+function hasOptionOfListening(options: unknown): boolean {
+  const names = Object.keys(Object(options) as object)
+  // A port of 0 would be refused first.
+  return ['backlog', 'reusePort', 'ipv6Only', 'signal'].some((name) => names.includes(name))
+}
 
 const tables: [string, Call, [unknown, Expected][]][] = [
   ['createListener', createListener as Call, wrongListen],
-  ['serve', serve as Call, [...wrongListen, ...wrongHandlers]],
+  ['serve', serve as Call, [...wrongListen, ...wrongHandlers, ...wrongLoop]],
   ['dial', dial as Call, [...wrongDial, ...wrongHandlers]],
   [
     'createEventLoop',
     createEventLoop as Call,
-    [[undefined, TYPE], [null, TYPE], ['x', TYPE], [{ onConnect: 1 }, TYPE], ...wrongHandlers],
+    [[undefined, TYPE], [null, TYPE], ['x', TYPE], ...wrongLoop, ...wrongHandlers],
   ],
   [
     'configure',
@@ -94,6 +201,14 @@ const tables: [string, Call, [unknown, Expected][]][] = [
       [{ host: 'poller' }, VALUE],
       [{ pollers: '2' }, TYPE],
       [{ memoryMax: '1' }, TYPE],
+      [{ loadBalance: 1 }, TYPE],
+      [{ loadBalance: null }, TYPE],
+      [{ loadBalance: '' }, VALUE],
+      [{ loadBalance: 'RoundRobin' }, VALUE],
+      [{ loadBalance: 'leastconnections' }, VALUE],
+      [{ guard: 1 }, TYPE],
+      [{ guard: 'on' }, TYPE],
+      [{ guard: null }, TYPE],
       ...[0, -1, 1.5, Number.NaN, 1e9].map((pollers): [unknown, Expected] => [{ pollers }, RANGE]),
       ...[0, -1, 1.5, 1e30].map((memoryMax): [unknown, Expected] => [{ memoryMax }, RANGE]),
     ],
@@ -108,13 +223,24 @@ for (const [name, call, wrong] of tables) {
       for (const [options, expected] of wrong) {
         const error = await failureOf(
           (async () => call(options as never))(),
-          `${name}(${JSON.stringify(options)})`,
+          `${name}(${inspect(options)})`,
         )
-        t.like(error, expected, `${name}(${JSON.stringify(options)}): ${error}`)
+        t.like(error, expected, `${name}(${inspect(options)}): ${error}`)
+        t.true(namesArgument(error, options), `${name}(${inspect(options)}): ${error}`)
       }
       t.is(stats().listeners, 0)
+      t.is(stats().connections, 0)
     },
   )
+}
+
+/** Whether an error says which argument it is about: the last option that was given. */
+function namesArgument({ message }: Error, options: unknown): boolean {
+  if (typeof options !== 'object' || options === null) return message.includes('"options"')
+  const names = Object.keys(options)
+  // What does not go together is blamed on the path, and what is missing is the port.
+  const name = names.includes('path') ? 'path' : (names.at(-1) ?? 'port')
+  return message.includes(`options.${name}`)
 }
 
 const wrongCounts: [unknown, Expected][] = [
@@ -264,7 +390,13 @@ test.serial('a loop and a shutdown refuse wrong arguments', async (t) => {
     [{ deadlineMs: -1 }, RANGE],
     [{ deadlineMs: Number.NaN }, RANGE],
     [{ deadlineMs: 2 ** 31 }, RANGE],
+    [{ deadlineMs: 0.5 }, RANGE],
+    [{ deadlineMs: Infinity }, RANGE],
+    [{ deadlineMs: null }, TYPE],
     [{ force: 1 }, TYPE],
+    [{ force: null }, TYPE],
+    [{ deadlineMs: 1, force: 'yes' }, TYPE],
+    ...wrongSignals({}),
   ] as const) {
     t.like(await failureOf(loop.shutdown(options as never)), expected, JSON.stringify(options))
   }

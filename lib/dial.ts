@@ -97,9 +97,9 @@ class Race {
   async run(addresses: string[] | Promise<string[]>): Promise<Connection | GivenUp> {
     const { signal, timeoutMs, path, port } = this.#checked
     const outcome = new Promise<Connection | GivenUp>((resolve) => (this.#finish = resolve))
-    if (timeoutMs > 0) this.#timer = setTimeout(() => this.#finish('late'), timeoutMs)
+    if (timeoutMs > 0) this.#timer = setTimeout(() => this.#giveUp('late'), timeoutMs)
     if (signal !== undefined) {
-      this.#subscription = addAbortListener(signal, () => this.#finish('aborted'))
+      this.#subscription = addAbortListener(signal, () => this.#giveUp('aborted'))
     }
     const found = await Promise.race([addresses, outcome])
     if (!Array.isArray(found)) return found
@@ -115,6 +115,13 @@ class Race {
     clearTimeout(this.#step)
     this.#subscription?.[Symbol.dispose]()
     for (const attempt of this.#attempts) attempt.cancel()
+  }
+
+  /** From now on nothing wins: a connection may be told of before `end` is called. */
+  #giveUp(outcome: GivenUp): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#finish(outcome)
   }
 
   #startNext(): void {

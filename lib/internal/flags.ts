@@ -26,3 +26,5 @@ export const WITHHELD = 1024
 export const WRITE_CLOSED = 2048
 /** It does not keep the process alive. */
 export const UNREFFED = 4096
+/** Those who watch the process have been told of it. */
+export const PUBLISHED = 8192

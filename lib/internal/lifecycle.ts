@@ -24,6 +24,7 @@ import {
   PAUSED,
   PEER_ENDED,
   PENDING,
+  PUBLISHED,
   QUIET,
   UNREFFED,
   WITHHELD,
@@ -109,6 +110,7 @@ export abstract class Lifecycle extends Condition {
 
   /** Begins the life of a connection. @internal */
   _opened(): void {
+    this._flags |= PUBLISHED
     publishOpened(this.#self)
     if (this._idleMs > 0) this._channel.command(COMMAND_IDLE, this._idleMs)
     const { onPrepare, onConnect } = this._handlers
@@ -176,7 +178,8 @@ export abstract class Lifecycle extends Condition {
     this._showWithheld()
     this._writer?._drop()
     this._stopWaiting()
-    publishClosed(this.#self, this._reason)
+    // An attempt to connect that came second was never open to anybody.
+    if (this._flags & PUBLISHED) publishClosed(this.#self, this._reason)
     if (isByPeer) this.#disconnected()
     if (this.#ending?.settle(this._reason)) this._channel.dispatcher.yieldToContinuations()
     this.#advance()
