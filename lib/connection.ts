@@ -1,4 +1,4 @@
-import type { Address } from './internal/address.ts'
+import { type Address, type PackedAddress, unpackAddress } from './internal/address.ts'
 import type { CloseReason } from './internal/close-reason.ts'
 import type { Dispatcher, Opened } from './internal/dispatcher.ts'
 import type { Handler, Handlers } from './internal/handlers.ts'
@@ -39,10 +39,8 @@ export type CloseCallback = (connection: Connection, reason: CloseReason) => voi
  * `ERR_NODEPOLL_CONNECTION_CLOSED`, `close()` and `destroy()` do nothing.
  */
 export class Connection extends Lifecycle {
-  /** Our end. */
-  readonly localAddress: Address
-  /** The peer's end. */
-  readonly remoteAddress: Address
+  #local: PackedAddress
+  #remote: PackedAddress
   #intake: Intake | undefined
   #reader: Reader | undefined
   #writeClosed: Promise<void> | undefined
@@ -50,8 +48,22 @@ export class Connection extends Lifecycle {
   /** @internal */
   constructor(dispatcher: Dispatcher, handlers: Handlers, opened: Opened, local: Address) {
     super(dispatcher, handlers, opened)
-    this.localAddress = opened.local ?? local
-    this.remoteAddress = opened.remote ?? local
+    this.#local = opened.local ?? local
+    this.#remote = opened.remote ?? local
+  }
+
+  /** Our end. */
+  get localAddress(): Address {
+    const address = unpackAddress(this.#local)
+    this.#local = address
+    return address
+  }
+
+  /** The peer's end. */
+  get remoteAddress(): Address {
+    const address = unpackAddress(this.#remote)
+    this.#remote = address
+    return address
   }
 
   /** The bytes that have arrived and are unread. Synchronous, never waits. */

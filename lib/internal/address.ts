@@ -7,15 +7,29 @@ const FAMILY_IPV4 = 4
 const FAMILY_IPV6 = 6
 
 /**
+ * An address, or an IPv4 address with its port as one number, 2¹⁶ · address + port: most are never
+ * looked at, and as objects and strings they would be a good part of what a connection takes.
+ */
+export type PackedAddress = Address | number
+
+const PORTS = 2 ** 16
+
+export function unpackAddress(packed: PackedAddress): Address {
+  if (typeof packed !== 'number') return packed
+  const bits = Math.floor(packed / PORTS)
+  return { family: 'IPv4', address: formatIPv4(bits), port: packed % PORTS }
+}
+
+/**
  * Reads the address that starts at `at` in a ring: see `crates/nodepoll/src/address.rs`. A unix
  * socket's path does not stand there; `undefined` is for it.
  */
-export function readAddress(words: Int32Array, at: number): Address | undefined {
+export function readAddress(words: Int32Array, at: number): PackedAddress | undefined {
   const first = words[at] as number
   const port = first & 0xffff
   switch (first >> 16) {
     case FAMILY_IPV4:
-      return { family: 'IPv4', address: formatIPv4(words[at + 1] as number), port }
+      return ((words[at + 1] as number) >>> 0) * PORTS + port
     case FAMILY_IPV6:
       return { family: 'IPv6', address: formatIPv6(words, at + 1), port }
     default:

@@ -4,7 +4,7 @@ import type { Connection } from '../connection.ts'
 import { laneFailedError } from '../errors.ts'
 import type { NativeRuntime } from '../native/index.ts'
 import * as record from '../native/record.ts'
-import { type Address, readAddress } from './address.ts'
+import { type PackedAddress, readAddress } from './address.ts'
 import { type CloseReason, reasonOf } from './close-reason.ts'
 import type { Lane } from './lane.ts'
 import { CHUNK_BYTES, EVENTS_MAX, TURNS_MAX } from './limits.ts'
@@ -27,8 +27,8 @@ export interface Opened {
   readonly slot: number
   readonly generation: number
   /** `undefined` for a unix socket. */
-  readonly remote: Address | undefined
-  readonly local: Address | undefined
+  readonly remote: PackedAddress | undefined
+  readonly local: PackedAddress | undefined
 }
 
 /** Who hears of the events of one lane that are not about a connection. */
