@@ -227,6 +227,9 @@ fn choose_steps(pairs: usize, is_bulky: bool, random: &mut Random) -> Vec<Step> 
             steps.push(Step::Look(random.below(4) * random.below(100)));
         }
     }
+    if looks > 2 {
+        steps.extend([Step::Ask, Step::HandOver].repeat(3));
+    }
     steps
 }
 

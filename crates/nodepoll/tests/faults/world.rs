@@ -18,6 +18,10 @@ use crate::scenario::{Act, PairPlan, Scenario, Step};
 /// After this time something is not slow but stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often commands are handed over in a row while no event is read: each time other threads may
+/// have the processor.
+const NEGLECT: usize = 50;
+
 const LISTENER: u32 = 1;
 
 /// A runtime with connections, and what is known of each of them.
@@ -95,7 +99,7 @@ impl World {
             Step::Open(pair) => self.open(pair),
             Step::Act { pair, side, act } => self.act(pair, side, act),
             Step::Ask => self.ask(),
-            Step::HandOver => self.host().hand_over(),
+            Step::HandOver => (0..NEGLECT).for_each(|_| self.host().hand_over()),
             Step::Look(micros) => {
                 self.look(Duration::from_micros(micros));
             }
