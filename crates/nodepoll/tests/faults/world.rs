@@ -98,7 +98,7 @@ impl World {
         match step {
             Step::Open(pair) => self.open(pair),
             Step::Act { pair, side, act } => self.act(pair, side, act),
-            Step::Ask => self.ask(),
+            Step::Acknowledge => self.all_act(Act::Acknowledge),
             Step::HandOver => (0..NEGLECT).for_each(|_| self.host().hand_over()),
             Step::Look(micros) => {
                 self.look(Duration::from_micros(micros));
@@ -130,7 +130,8 @@ impl World {
         });
         // What was asked for before must come without another question.
         self.until("what was asked for is told", Self::are_answered);
-        self.ask();
+        self.all_act(Act::Acknowledge);
+        self.all_act(Act::Probe);
         self.until("what is asked for is told", Self::are_answered);
     }
 
@@ -377,12 +378,11 @@ impl World {
         }
     }
 
-    fn ask(&mut self) {
+    fn all_act(&mut self, act: Act) {
         for index in 0..self.pairs.len() {
             for side in [0, 1] {
                 if self.pairs[index].is_opened {
-                    self.act(index, side, Act::Acknowledge);
-                    self.act(index, side, Act::Probe);
+                    self.act(index, side, act);
                 }
             }
         }
