@@ -45,8 +45,8 @@ pub(crate) enum Step {
         side: usize,
         act: Act,
     },
-    /// Asks all ends for acknowledgements and probes.
-    Ask,
+    /// Asks all ends for acknowledgements.
+    Acknowledge,
     /// Hands commands over, and does not look at what has come.
     HandOver,
     /// Looks at what has come, or waits for so many microseconds if nothing has.
@@ -222,11 +222,14 @@ fn choose_steps(pairs: usize, is_bulky: bool, random: &mut Random) -> Vec<Step> 
         }
         if looks > 2 && random.below(8) == 0 {
             // What is told fills the ring to its last record.
-            steps.extend([Step::Ask, Step::HandOver]);
+            steps.extend([Step::Acknowledge, Step::HandOver]);
         }
         if random.below(looks) == 0 {
             steps.push(Step::Look(random.below(4) * random.below(100)));
         }
+    }
+    if looks > 2 {
+        steps.extend([Step::Acknowledge, Step::HandOver].repeat(3));
     }
     steps
 }

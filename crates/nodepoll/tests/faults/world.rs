@@ -18,6 +18,10 @@ use crate::scenario::{Act, PairPlan, Scenario, Step};
 /// After this time something is not slow but stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often commands are handed over in a row while no event is read: each time other threads may
+/// have the processor.
+const NEGLECT: usize = 50;
+
 const LISTENER: u32 = 1;
 
 /// A runtime with connections, and what is known of each of them.
@@ -94,8 +98,8 @@ impl World {
         match step {
             Step::Open(pair) => self.open(pair),
             Step::Act { pair, side, act } => self.act(pair, side, act),
-            Step::Ask => self.ask(),
-            Step::HandOver => self.host().hand_over(),
+            Step::Acknowledge => self.all_act(Act::Acknowledge),
+            Step::HandOver => (0..NEGLECT).for_each(|_| self.host().hand_over()),
             Step::Look(micros) => {
                 self.look(Duration::from_micros(micros));
             }
@@ -126,7 +130,8 @@ impl World {
         });
         // What was asked for before must come without another question.
         self.until("what was asked for is told", Self::are_answered);
-        self.ask();
+        self.all_act(Act::Acknowledge);
+        self.all_act(Act::Probe);
         self.until("what is asked for is told", Self::are_answered);
     }
 
@@ -376,12 +381,11 @@ impl World {
         }
     }
 
-    fn ask(&mut self) {
+    fn all_act(&mut self, act: Act) {
         for index in 0..self.pairs.len() {
             for side in [0, 1] {
                 if self.pairs[index].is_opened {
-                    self.act(index, side, Act::Acknowledge);
-                    self.act(index, side, Act::Probe);
+                    self.act(index, side, act);
                 }
             }
         }
