@@ -3,6 +3,7 @@ import { setTimeout as later } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { type Connection, stats } from 'nodepoll'
 
+import { runChild } from './helpers/child.ts'
 import { block, codeOf, deferred, eventually, failureOf, turn, within } from './helpers/deadline.ts'
 import { leakCheck } from './helpers/leaks.ts'
 import { openPair } from './helpers/server.ts'
@@ -290,6 +291,32 @@ test.serial('an idle timeout can be set, moved and taken back at any time', asyn
   t.true(connection.isActive)
   connection.setIdleTimeout(50)
   t.deepEqual(await within(connection.closed, 'the end'), { by: 'timeout' })
+})
+
+test.serial('an idle timeout that is moved in the last moment is not kept to', async (t) => {
+  const { stdout, stderr } = await runChild(
+    t,
+    `
+    import { connect } from 'node:net'
+    import { configure, serve } from 'nodepoll'
+    configure({ host: 'thread' })
+    let opened
+    const connected = new Promise((resolve) => (opened = resolve))
+    const server = await serve({ host: '127.0.0.1', onConnect: (connection) => opened(connection) })
+    const peer = connect(server.address.port, '127.0.0.1')
+    const connection = await connected
+    connection.setIdleTimeout(20)
+    await new Promise((done) => setTimeout(done, 5))
+    // Meanwhile the thread finds it idle, and says so.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
+    connection.setIdleTimeout(60_000)
+    await new Promise((done) => setTimeout(done, 100))
+    console.log(connection.isActive)
+    peer.destroy()
+    await server.shutdown()
+    `,
+  )
+  t.is(stdout.trim(), 'true', stderr)
 })
 
 test.serial('an idle timeout leaves a peer that takes nothing, and resets it', async (t) => {
