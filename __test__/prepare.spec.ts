@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import test from 'ava'
 import { type CloseReason, type Connection, type EventLoopOptions, stats } from 'nodepoll'
 
+import { runChild } from './helpers/child.ts'
 import { codeOf, deferred, eventually, failureOf, turn, within } from './helpers/deadline.ts'
 import { leakCheck } from './helpers/leaks.ts'
 import { Peer } from './helpers/peer.ts'
@@ -126,6 +127,31 @@ test.serial(
     for (const peer of peers) peer.end()
   },
 )
+
+test.serial('H52: a thread reads nothing either before onPrepare has been called', async (t) => {
+  const { stdout, stderr } = await runChild(
+    t,
+    `
+    import { execFileSync } from 'node:child_process'
+    import { configure, serve, stats } from 'nodepoll'
+    configure({ host: 'thread' })
+    const server = await serve({
+      host: '127.0.0.1',
+      onPrepare() { console.log('before', stats().bytesRead) },
+      async onRequest(connection) {
+        console.log('then', connection.input.length)
+        await connection.close()
+        void server.shutdown()
+      },
+    })
+    // The peer has sent all before this thread does anything.
+    const peer = "const socket = require('net').connect(" + server.address.port + ", '127.0.0.1')\\n" +
+      "socket.end('x'.repeat(1000), () => setTimeout(() => process.exit(), 100))"
+    execFileSync(process.execPath, ['-e', peer])
+    `,
+  )
+  t.is(stdout.trim(), 'before 0\nthen 1000', stderr)
+})
 
 test.serial(
   'H16: an onPrepare that rejects ends its connection, and is reported once',

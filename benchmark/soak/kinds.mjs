@@ -17,7 +17,7 @@ import { byServer } from './kinds/ends-by-server.mjs'
 import { halfClose, resetByClient, sendAndFinish } from './kinds/ends-by-client.mjs'
 import { frames } from './kinds/frames.mjs'
 import { flood } from './kinds/flood.mjs'
-import { idle, silent, slowReader, slowWriter } from './kinds/pace.mjs'
+import { forgotten, idle, silent, slowReader, slowWriter } from './kinds/pace.mjs'
 import { proxy } from './kinds/proxy.mjs'
 import { slices } from './kinds/slices.mjs'
 
@@ -29,6 +29,7 @@ export const kinds = [
   slowReader,
   slowWriter,
   idle,
+  forgotten,
   silent,
   sendAndFinish,
   halfClose,

@@ -94,6 +94,7 @@ export class Ledger {
     if (this.#endsByUs) this.#fail('onDisconnect is called for an end of our own')
     if (this.#isCallingBack) this.#fail('onDisconnect is called after the end')
     if (this.#connection.isActive) this.#fail('isActive is true in onDisconnect')
+    if (!this.#connection.signal.aborted) this.#fail('the signal is not aborted in onDisconnect')
   }
 
   /** onError was called. */

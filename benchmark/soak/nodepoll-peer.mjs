@@ -7,7 +7,7 @@ import { watch } from './watchdog.mjs'
 
 export class NodepollPeer {
   static label = 'nodepoll'
-  static canHalfClose = false
+  static canHalfClose = true
   seesResets
   #connection
   #ledger
@@ -59,6 +59,12 @@ export class NodepollPeer {
     reader.release()
     const reading = this.#random.chance(0.5) ? reader.next(n) : reader.readBinary(n)
     return this.#watch(reading, `a read of ${n} bytes`)
+  }
+
+  /** FIN; reading goes on. */
+  finish() {
+    // The connection may end before all has left.
+    this.#connection.closeWrite().catch(() => {})
   }
 
   async leave(how) {

@@ -23,7 +23,10 @@ export async function startServer(seed, path) {
   const loop = createEventLoop({
     readBufferMax: READ_BUFFER_MAX,
     writeBufferMax: READ_BUFFER_MAX,
-    onConnect: (connection) => connected(connection, random),
+    // Long enough for all, but armed.
+    idleTimeoutMs: 300_000,
+    onPrepare: (connection) => prepared(connection, random),
+    onConnect: (connection, visit) => connected(connection, visit, random),
     onRequest: (connection, visit) => requested(connection, visit),
     onDisconnect: (connection) => disconnected(connection),
     onError: (error, connection) => failed(error, connection),
@@ -47,16 +50,25 @@ function targetOf(address) {
   return { host: address.address, port: address.port }
 }
 
-/** Gives the context of the later handlers, at once or a little later. */
-function connected(connection, random) {
+/** Gives the context of the later handlers. */
+function prepared(connection, random) {
+  if (connection.bytesRead > 0) violate('bytes are read before onPrepare')
   const number = ++counts.connects
   const visit = { session: undefined }
   const describe = () => `connection ${number} of ${visit.session?.name ?? 'nobody known'}`
   const ledger = new Ledger(connection, describe, random)
   void connection.closed.then(() => counts.ends++)
+  visit.ledger = ledger
+  return visit
+}
+
+/** Takes no time, or some. */
+function connected(connection, visit, random) {
+  const { ledger } = visit
+  if (Ledger.of(connection) !== ledger) violate('onConnect has the context of another connection')
   return ledger.call('onConnect', () => {
-    if (random.chance(0.8)) return visit
-    return later(random.integer(0, 20)).then(() => visit)
+    if (random.chance(0.8)) return undefined
+    return later(random.integer(0, 20)).then(() => undefined)
   })
 }
 

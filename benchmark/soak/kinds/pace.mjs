@@ -1,8 +1,11 @@
 // Clients that take their time.
+import { isNodepollError } from 'nodepoll'
+
 import { leavings, reasonsOf, receive, send, sendReply } from './parts.mjs'
 import { watch } from '../watchdog.mjs'
 import { echo } from './echo.mjs'
 import { HELLO_BYTES } from '../hello.mjs'
+import { violate } from '../violation.mjs'
 
 /** Asks for much and reads it little by little. */
 export const slowReader = {
@@ -37,6 +40,8 @@ export const slowWriter = {
     message: random.integer(1, 12),
     count: random.integer(1, 8),
     restMs: random.integer(1, 120),
+    /** How long the server waits at a time before it tries again, or 0. */
+    patienceMs: random.chance(0.5) ? 0 : random.integer(1, 60),
     leave: random.pick(leavings),
   }),
   async client(peer, session) {
@@ -53,13 +58,47 @@ export const slowWriter = {
     await peer.leave(leave)
   },
   async serve(connection, session) {
-    const { reader } = connection
-    const reading = reader.next(session.plan.message)
-    const bytes = await watch(reading, () => `a message of ${session.name}`)
+    const { message, patienceMs } = session.plan
+    connection.setReadTimeout(patienceMs)
+    const bytes = await watch(insist(connection, message), () => `a message of ${session.name}`)
     session.request.check(bytes)
     connection.write(bytes)
   },
   reasons: ({ leave }, isUnix) => reasonsOf(leave, isUnix),
+}
+
+/** Reads again and again until the bytes are there; a read that was too late consumes nothing. */
+async function insist({ input, reader, bytesRead }, n) {
+  for (;;) {
+    try {
+      return await reader.next(n)
+    } catch (error) {
+      if (!isNodepollError(error, 'ERR_NODEPOLL_READ_TIMEOUT')) throw error
+      if (input.length >= n) violate(`a read of ${n} bytes times out beside ${input.length}`)
+      if (bytesRead < input.length) violate('there is more than has come')
+    }
+  }
+}
+
+/** Says a word, and is left when it says no more. */
+export const forgotten = {
+  name: 'forgotten',
+  weight: 4,
+  plan: (random) => ({
+    ...echo.plan(random),
+    bytes: random.integer(1, 100),
+    idleMs: random.integer(20, 400),
+  }),
+  async client(peer, session) {
+    const { bytes } = session.plan
+    const replies = session.requestFrom(0, 'what came back')
+    await Promise.all([send(peer, session, bytes, bytes), receive(peer, session, bytes, replies)])
+    if ((await peer.some(1)) !== null) violate(`${session.name}: more bytes come than there are`)
+    await peer.ended()
+  },
+  begin: (connection, session) => void connection.setIdleTimeout(session.plan.idleMs),
+  serve: (connection, session) => echo.serve(connection, session),
+  reasons: () => ['timeout'],
 }
 
 /** Says a word, stays for long, says another one. */
