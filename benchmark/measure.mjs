@@ -76,7 +76,7 @@ async function start({ name, file }) {
   throw new PlainError(`${errors.trimEnd()}\nThe ${name} server did not start.`.trimStart())
 }
 
-async function drive(port, load, seconds, onProgress) {
+export async function drive(port, load, seconds, onProgress) {
   const child = spawn(
     loadgenPath,
     [

@@ -1,0 +1,84 @@
+// npm run bench:check: what a message costs that does not depend on the speed of the machine:
+// system calls, crossings of the seam, wake-ups, records, bytes copied and bytes allocated. It
+// fails if one of them is above its limit in limits.json.
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+import { runScript, setup } from '../scripts/setup.mjs'
+import { parseLoad } from './load.mjs'
+import { drive } from './measure.mjs'
+import { number, readOptions } from './options.mjs'
+import { clearProgress, showPhase } from './progress.mjs'
+import { align } from './table.mjs'
+
+const purpose =
+  'Counts what nodepoll does for a message under several loads and compares it with the limits\n' +
+  'in benchmark/limits.json. Exits with 1 if a limit is passed.'
+
+const declarations = {
+  seconds: {
+    value: 'N',
+    default: 1,
+    read: number(0.2, 60),
+    help: 'how long each load is counted',
+  },
+}
+
+const limits = JSON.parse(readFileSync(new URL('limits.json', import.meta.url), 'utf8'))
+
+await runScript(async () => {
+  const { seconds } = readOptions('bench:check', purpose, declarations)
+  await setup({ withLoadgen: true })
+  const rows = []
+  let passed = 0
+  for (const [name, limit] of Object.entries(limits)) {
+    showPhase(name)
+    const counted = await count(parseLoad(name), seconds)
+    for (const [what, max] of Object.entries(limit)) {
+      const is = counted[what]
+      if (is > max) passed += 1
+      rows.push([name, what, format(is), format(max), is > max ? 'TOO MUCH' : ''])
+    }
+  }
+  clearProgress()
+  console.log(align([['load', 'a message', 'counted', 'limit', ''], ...rows]))
+  console.log(passed === 0 ? '\nAll within their limits.' : `\n${passed} above their limits.`)
+  process.exitCode = passed === 0 ? 0 : 1
+})
+
+/** Counts of a server under a load, each divided by the messages. */
+async function count(load, seconds) {
+  const file = fileURLToPath(new URL('servers/counted.mjs', import.meta.url))
+  // So much room for young objects that none is collected while they are counted.
+  const execArgv = ['--max-semi-space-size=512', '--min-semi-space-size=512']
+  const server = fork(file, ['0'], { execArgv, stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
+  try {
+    const [line] = await once(server.stdout.setEncoding('utf8'), 'data')
+    const port = Number(/listening (\d+)/.exec(line)[1])
+    // What runs first is compiled, and makes its shapes.
+    await drive(port, load, Math.min(1, seconds), () => {})
+    const before = await ask(server)
+    const { total } = await drive(port, load, seconds, () => {})
+    const after = await ask(server)
+    const counted = Object.entries(after).filter(([, value]) => typeof value === 'number')
+    const perMessage = counted.map(([what, value]) => [what, (value - before[what]) / total])
+    // Where there was a collection after all, nothing can be said.
+    const isWhole = after.collections === before.collections
+    return { ...Object.fromEntries(perMessage), ...(isWhole ? {} : { heapBytes: NaN }) }
+  } finally {
+    server.kill('SIGKILL')
+  }
+}
+
+async function ask(server) {
+  server.send('counts')
+  const [answer] = await once(server, 'message')
+  return answer
+}
+
+function format(value) {
+  if (Number.isNaN(value)) return 'unknown'
+  return value >= 100 ? value.toFixed(0) : value.toFixed(3)
+}
