@@ -224,7 +224,8 @@ test.serial(
     import { dial, serve } from 'nodepoll'
     const thrown = []
     process.on('uncaughtException', (error) => thrown.push(error.message))
-    for (const name of ['nodepoll:connection:open', 'nodepoll:connection:close', 'nodepoll:error']) {
+    for (const last of ['connection:open', 'connection:close', 'error']) {
+      const name = 'nodepoll:' + last
       subscribe(name, () => { throw new Error(name) })
     }
     const said = []

@@ -145,7 +145,8 @@ test.serial('H52: a thread reads nothing either before onPrepare has been called
       },
     })
     // The peer has sent all before this thread does anything.
-    const peer = "const socket = require('net').connect(" + server.address.port + ", '127.0.0.1')\\n" +
+    const { port } = server.address
+    const peer = "const socket = require('net').connect(" + port + ", '127.0.0.1')\\n" +
       "socket.end('x'.repeat(1000), () => setTimeout(() => process.exit(), 100))"
     execFileSync(process.execPath, ['-e', peer])
     `,
