@@ -25,7 +25,8 @@ const prelude = `
   }
   /** A loop's listener, one accepted connection and the dialled one at its other end. */
   async function open() {
-    const loop = createEventLoop({ onRequest: ({ input, writer }) => void writer.append(input).flush() })
+    const echo = ({ input, writer }) => void writer.append(input).flush()
+    const loop = createEventLoop({ onRequest: echo })
     const listener = await createListener(where)
     void loop.serve(listener)
     const dialled = await dial(at(listener))
@@ -223,7 +224,7 @@ for (let bits = 1; bits < 8; bits++) {
          const closing = all[kind].close()
          // What is unref'd is not waited for.
          if (kind === 'listener') await closing
-         for (const one of reffed) if (one !== 'listener' && kind !== 'listener') await all[one].closed
+         else for (const one of reffed) if (one !== 'listener') await all[one].closed
          step()
        })
      }
