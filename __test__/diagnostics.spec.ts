@@ -224,7 +224,7 @@ test.serial(
     import { dial, serve } from 'nodepoll'
     const thrown = []
     process.on('uncaughtException', (error) => thrown.push(error.message))
-    for (const name of ['nodepoll:connection:open', 'nodepoll:connection:close', 'nodepoll:error']) {
+    for (const name of ${JSON.stringify([OPEN, CLOSE, ERROR])}) {
       subscribe(name, () => { throw new Error(name) })
     }
     const said = []

@@ -129,7 +129,7 @@ test.serial(
     const peer = await Peer.connect(t, server.address)
     await eventually(() => server.loop.connectionCount === 1, 'an accepted connection')
     const { dials } = stats()
-    // JavaScript is busy while the one arrives and then the other, so that it hears of both at once.
+    // JavaScript is busy while the one arrives and then the other, so that it hears of both.
     peer.socket.write('abort')
     block(30)
     const dialling = failureOf(dial({ host, port: accepting.port, signal: controller.signal }))
