@@ -85,7 +85,7 @@ test("a driver goes to a thread when many are busy, and comes back: 'auto'", asy
   t.deepEqual([code, stdout, stderr], [0, '1 0\ntrue\n1\n0\n', ''])
 })
 
-test("H67: an exception that nobody catches is the process's, and the rest goes on", async (t) => {
+test("H61: an exception that nobody catches is the process's, and the rest goes on", async (t) => {
   const { code, stdout, stderr } = await runChild(
     t,
     `${program}
@@ -115,7 +115,7 @@ test("H67: an exception that nobody catches is the process's, and the rest goes 
   t.deepEqual([code, stdout, stderr], [0, expected, ''])
 })
 
-test('H69: a worker ends while its event loop watches drivers and their deadlines', async (t) => {
+test('H48: a worker ends while its event loop watches drivers and their deadlines', async (t) => {
   const { code, stdout, stderr } = await runChild(
     t,
     `

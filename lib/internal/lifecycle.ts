@@ -114,8 +114,8 @@ export abstract class Lifecycle extends Condition {
     publishOpened(this.#self)
     if (this._idleMs > 0) this._channel.command(COMMAND_IDLE, this._idleMs)
     const { onPrepare, onConnect } = this._handlers
-    if (onPrepare !== undefined) this.#prepare(onPrepare)
-    if (onConnect !== undefined && (this._flags & (CLOSING | ENDED)) === 0) {
+    if (onPrepare !== undefined && !this._isOver) this.#prepare(onPrepare)
+    if (onConnect !== undefined && !this._isOver) {
       this.#call(onConnect, CONNECTING)
     }
     this.#advance()
