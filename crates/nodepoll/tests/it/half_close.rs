@@ -69,6 +69,24 @@ fn h75_both_fins_make_one_end_whichever_comes_first() {
 }
 
 #[test]
+fn h75_their_fin_is_told_while_our_last_output_still_leaves() {
+    let mut bed = Bed::new();
+    let address = bed.listen();
+    let (client, name) = bed.connect(address);
+    let reply = pattern(78, 16 << 20);
+    bed.write(name, &reply);
+    close_write(&mut bed, name);
+    bed.settle();
+    client.shutdown(Shutdown::Write).unwrap();
+    bed.until("their FIN", |log| log.has_ended(name));
+    assert_eq!(bed.log.closed(name), None, "the reply is on its way");
+    let reading = thread::spawn(move || read_all(&client).unwrap());
+    bed.until("the end", |log| log.closed(name).is_some());
+    assert_eq!(bed.log.closed(name), Some(EndReason::Peer));
+    assert!(reading.join().unwrap() == reply);
+}
+
+#[test]
 fn a_unix_socket_is_closed_for_writing_as_well() {
     let scratch = Scratch::new();
     let path = scratch.file("half");
