@@ -16,6 +16,7 @@ const steps = [
   ['test:rust'],
   ['test:faults'],
   ['test:node'],
+  ['contract'],
   ['check:ts'],
   ['check:rust'],
   ['test:loom'],
