@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream'
 import test from 'ava'
 import { createListener, dial, stats } from 'nodepoll'
 
+import { runChild } from './helpers/child.ts'
 import { codeOf, eventually, failureOf, turn, within } from './helpers/deadline.ts'
 import { collectGarbage, leakCheck } from './helpers/leaks.ts'
 import { Peer } from './helpers/peer.ts'
@@ -131,6 +132,39 @@ test.serial(
     t.is(settled, 3 * rounds)
   },
 )
+
+test.serial('H57: commands that come too late are counted, and do nothing', async (t) => {
+  const { stdout, stderr } = await runChild(
+    t,
+    `
+    import { spawn } from 'node:child_process'
+    import { configure, serve, stats } from 'nodepoll'
+    configure({ host: 'thread' })
+    let reason
+    const server = await serve({
+      host: '127.0.0.1',
+      onRequest(connection) {
+        connection.input.skip(1)
+        connection.closed.then(({ by }) => (reason = by))
+        // The peer is reset, and the thread has freed its row, before anything is said of it here.
+        const never = new Int32Array(new SharedArrayBuffer(4))
+        while (stats().connections > 0) Atomics.wait(never, 0, 0, 5)
+        connection.pause().setIdleTimeout(5).setNoDelay(false).resume().write('too late')
+      },
+    })
+    const { port } = server.address
+    const peer = "const socket = require('net').connect(" + port + ", '127.0.0.1', () => {" +
+      "socket.write('x'); setTimeout(() => socket.resetAndDestroy(), 50)})"
+    spawn(process.execPath, ['-e', peer])
+    while (reason === undefined || stats().staleCommands < 5) {
+      await new Promise((done) => setTimeout(done, 5))
+    }
+    console.log(reason, stats().staleCommands)
+    await server.shutdown()
+    `,
+  )
+  t.is(stdout.trim(), 'error 5', stderr)
+})
 
 test.serial(
   'H9, H21: listeners, files and pipes come and go, and no descriptor is closed twice',

@@ -96,8 +96,15 @@ export const forgotten = {
     if ((await peer.some(1)) !== null) violate(`${session.name}: more bytes come than there are`)
     await peer.ended()
   },
-  begin: (connection, session) => void connection.setIdleTimeout(session.plan.idleMs),
-  serve: (connection, session) => echo.serve(connection, session),
+  serve(connection, session) {
+    const { plan, request } = session
+    // Not sooner: a client that has not had its turn for so long would be left in mid-word.
+    const answered = () => {
+      if (request.position === plan.bytes) connection.setIdleTimeout(plan.idleMs)
+    }
+    const pending = echo.serve(connection, session)
+    return pending === undefined ? answered() : pending.then(answered)
+  },
   reasons: () => ['timeout'],
 }
 
