@@ -12,8 +12,12 @@ pub(crate) struct Flow {
     pub(crate) stream: Stream,
     pub(crate) written: u64,
     pub(crate) received: u64,
+    /// It was asked to close for writing, and not before to close.
+    pub(crate) is_half_closed: bool,
     /// Since when it closes gracefully.
     pub(crate) closing_since: Option<Instant>,
+    /// It was asked for its end, one way or the other.
+    pub(crate) fin: Option<Fin>,
     /// Why bytes may be lost on the way to it or from it.
     pub(crate) cut: Option<Cut>,
     /// It was asked to close before it had seen the other side's end: it throws away what comes.
@@ -32,13 +36,24 @@ pub(crate) enum Cut {
     Fault,
 }
 
+/// Which of the two FINs of a connection one of them is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fin {
+    /// It was asked for when the other one had come.
+    Second,
+    /// That is not known.
+    Any,
+}
+
 impl Flow {
     pub(crate) fn new(stream: Stream) -> Self {
         Self {
             stream,
             written: 0,
             received: 0,
+            is_half_closed: false,
             closing_since: None,
+            fin: None,
             cut: None,
             discards: false,
             has_ended: false,
@@ -48,19 +63,38 @@ impl Flow {
 
     /// Whether it takes what is to be written.
     pub(crate) fn takes_output(&self) -> bool {
-        self.closing_since.is_none() && self.cut.is_none() && self.over_at.is_none()
+        !self.is_half_closed && self.is_open()
     }
 
     /// Whether it has not yet been asked to end.
     pub(crate) fn is_open(&self) -> bool {
-        self.takes_output()
+        self.closing_since.is_none() && self.cut.is_none() && self.over_at.is_none()
+    }
+
+    /// Whether FIN follows what it has written.
+    pub(crate) fn finishes(&self) -> bool {
+        self.fin.is_some()
+    }
+
+    fn finish(&mut self) {
+        let order = if self.has_ended {
+            Fin::Second
+        } else {
+            Fin::Any
+        };
+        self.fin.get_or_insert(order);
     }
 
     /// It was asked to do something. What this says of its end.
     pub(crate) fn note(&mut self, act: Act) {
         match act {
             _ if self.over_at.is_some() => {}
+            Act::CloseWrite if self.closing_since.is_none() => {
+                self.finish();
+                self.is_half_closed = true;
+            }
             Act::Close => {
+                self.finish();
                 self.closing_since.get_or_insert_with(Instant::now);
             }
             Act::Destroy | Act::Reset => self.cut = Some(Cut::User),

@@ -59,7 +59,7 @@ impl Foreign {
             Ok(()) | Err(ErrorKind::WouldBlock) => {}
             Err(error) => return self.fail(flow, error),
         }
-        if self.sent == flow.written && flow.closing_since.is_some() && !self.has_sent_fin {
+        if self.sent == flow.written && flow.finishes() && !self.has_sent_fin {
             // After a reset there is nothing to shut down; the next read tells of it.
             let _ = socket.shutdown(Shutdown::Write);
             self.has_sent_fin = true;

@@ -74,6 +74,7 @@ impl Local {
                 self.quiets_due = self.quiets + 1;
                 Command::Probe { id }
             }
+            Act::CloseWrite => Command::CloseWrite { id },
             Act::Close => Command::Close { id, millis: 0 },
             Act::Destroy => Command::Destroy { id },
             Act::Reset => Command::Reset { id },

@@ -5,7 +5,7 @@ use nodepoll::Address;
 use nodepoll::limits::LINGER_TIME;
 
 use crate::bytes::Stream;
-use crate::flow::{Cut, Flow};
+use crate::flow::{Cut, Fin, Flow};
 use crate::foreign::Foreign;
 use crate::local::Local;
 use crate::scenario::PairPlan;
@@ -64,7 +64,7 @@ impl Pair {
     /// Whether this side may see the other one's end now.
     pub(crate) fn may_end(&self, side: usize) -> bool {
         let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
-        let is_whole = sender.closing_since.is_some() && flow.received == sender.written;
+        let is_whole = sender.finishes() && flow.received == sender.written;
         self.is_cut() || is_whole
     }
 
@@ -80,9 +80,30 @@ impl Pair {
             // Nobody has to ask for its end.
             return flow.over_at.is_none();
         }
-        let is_missing =
-            flow.received < sender.written || (sender.closing_since.is_some() && !flow.has_ended);
+        let is_missing = flow.received < sender.written || (sender.finishes() && !flow.has_ended);
         is_missing && !self.is_cut() && !flow.discards && flow.over_at.is_none()
+    }
+
+    /// Whether this side is still to end by itself: both have sent FIN, or are about to.
+    pub(crate) fn lasts(&self, side: usize) -> bool {
+        let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
+        let is_due = flow.is_half_closed && sender.finishes() && !self.is_cut();
+        is_due && flow.over_at.is_none()
+    }
+
+    /// Whether this side may be told that both FINs have ended it, when it has sent so much.
+    pub(crate) fn may_end_by_peer(&self, side: usize, sent: u64) -> bool {
+        let flow = &self.flows[side];
+        let is_sent = sent == flow.written || self.is_cut();
+        flow.is_half_closed && is_sent && self.may_end(side)
+    }
+
+    /// Whether this side may be told that the other one has ended, before it has ended itself.
+    pub(crate) fn may_hear_of_end(&self, side: usize) -> bool {
+        // Who ends second has got our FIN, so that its own is the second one.
+        let is_second =
+            self.flows[side].is_half_closed && self.flows[1 - side].fin == Some(Fin::Second);
+        self.may_end(side) && (self.is_cut() || !is_second)
     }
 
     /// Whether a side, if it can still tell, has told of all that the host has asked for.
@@ -131,9 +152,10 @@ impl Pair {
             };
             let owes = if self.owes(side) { "is owed: " } else { "" };
             format!(
-                "{owes}{name} wrote {} got {} closing {} cut {:?} ended {} closed {closed:?}",
+                "{owes}{name} wrote {} got {} half {} closing {} cut {:?} ended {} closed {closed:?}",
                 flow.written,
                 flow.received,
+                flow.is_half_closed,
                 flow.closing_since.is_some(),
                 flow.cut,
                 flow.has_ended

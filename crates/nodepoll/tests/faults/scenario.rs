@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use nodepoll::faults::{Fault, Faults, Random};
 use nodepoll::limits::RING_RECORDS;
-use nodepoll::{Hosting, RuntimeOptions};
+use nodepoll::{Hosting, LoadBalance, RuntimeOptions};
 
 /// All that a seed decides. What comes of it depends on threads and on the kernel too.
 pub(crate) struct Scenario {
@@ -31,8 +31,8 @@ pub(crate) struct EndPlan {
     pub(crate) widens: bool,
     /// How many leases of what has arrived are kept.
     pub(crate) keeps: usize,
-    /// Whether it closes when the other side has ended.
-    pub(crate) closes_on_end: bool,
+    /// What it does when the other side has ended.
+    pub(crate) on_end: Option<Act>,
     /// How it ends if it is still open after all steps.
     pub(crate) ending: Act,
 }
@@ -74,6 +74,8 @@ pub(crate) enum Act {
     Probe,
     /// Gives back half of the leases that were kept.
     Release,
+    /// FIN after all that was written, while input still comes.
+    CloseWrite,
     /// A graceful end: FIN after all that was written.
     Close,
     Destroy,
@@ -109,11 +111,16 @@ impl Scenario {
             _ => Hosting::Thread,
         };
         let ring_records = [32, 64, 256, RING_RECORDS][size(random.below(4))];
+        let balance = match random.below(3) {
+            0 => LoadBalance::RoundRobin,
+            1 => LoadBalance::Random,
+            _ => LoadBalance::LeastConnections,
+        };
         let runtime = RuntimeOptions {
             pollers,
             ring_records,
             hosting,
-            ..RuntimeOptions::default()
+            balance,
         };
         let is_bulky = random.below(8) == 0;
         // Little memory, most of which somebody else has; or enough.
@@ -183,7 +190,7 @@ fn choose_pair(listener_window: u32, random: &mut Random) -> PairPlan {
         window,
         widens: random.below(4) > 0,
         keeps: size(random.below(2) * random.below(20)),
-        closes_on_end: random.below(3) == 0,
+        on_end: [None, None, Some(Act::Close), Some(Act::CloseWrite)][size(random.below(4))],
         ending: choose_ending(random),
     };
     let ends = [end(u32::MAX), end(listener_window)];
@@ -249,7 +256,8 @@ fn choose_act(is_bulky: bool, random: &mut Random) -> Act {
         },
         80..84 => Act::Acknowledge,
         84..88 => Act::Probe,
-        88..94 => Act::Release,
+        88..91 => Act::Release,
+        91..95 => Act::CloseWrite,
         _ => choose_ending(random),
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct World {
     host: Option<RustHost>,
     faults: Arc<Faults>,
     hosting: Hosting,
+    /// There is so little memory that what one connection holds is missed by others.
+    is_short: bool,
     /// Memory that nobody uses: what is left is little.
     ballast: Vec<SegmentId>,
     pairs: Vec<Pair>,
@@ -81,6 +83,7 @@ impl World {
             host: Some(host),
             faults: Arc::clone(&scenario.faults),
             hosting: scenario.runtime.hosting,
+            is_short: scenario.ballast > 0,
             ballast,
             pairs: pairs.map(|(index, plan)| Pair::new(index, plan)).collect(),
             names: BTreeMap::new(),
@@ -115,24 +118,41 @@ impl World {
         for node in self.ballast.drain(..) {
             assert!(host.runtime().arena().release(node.node, node.len));
         }
-        for Pair { ends, flows, .. } in &mut self.pairs {
-            for (end, flow) in ends.iter_mut().zip(flows) {
-                match end {
-                    End::Local(local) if local.name.is_some() => local.let_go(flow, host),
-                    End::Local(_) => {}
-                    End::Foreign(foreign) => foreign.is_paused = false,
-                }
-            }
+        if !self.is_short {
+            // What one side does not take holds up nothing that goes the other way.
+            let first = self.pairs.len() % 2;
+            self.let_go(first);
+            self.until("all bytes and ends have arrived at one side", |world| {
+                world.pairs.iter().all(|pair| !pair.owes(first))
+            });
         }
+        self.let_go(0);
+        self.let_go(1);
         self.until("all bytes and ends have arrived", |world| {
             let mut pairs = world.pairs.iter();
-            pairs.all(|pair| !pair.owes(0) && !pair.owes(1))
+            pairs.all(|pair| {
+                [0, 1]
+                    .iter()
+                    .all(|&side| !pair.owes(side) && !pair.lasts(side))
+            })
         });
         // What was asked for before must come without another question.
         self.until("what was asked for is told", Self::are_answered);
         self.all_act(Act::Acknowledge);
         self.all_act(Act::Probe);
         self.until("what is asked for is told", Self::are_answered);
+    }
+
+    /// Nothing holds up the input of one side of each pair any more.
+    fn let_go(&mut self, side: usize) {
+        let host = self.host.as_mut().expect("it is not left alone");
+        for Pair { ends, flows, .. } in &mut self.pairs {
+            match &mut ends[side] {
+                End::Local(local) if local.name.is_some() => local.let_go(&mut flows[side], host),
+                End::Local(_) => {}
+                End::Foreign(foreign) => foreign.is_paused = false,
+            }
+        }
     }
 
     /// Ends all that is left, and waits until it is over.
@@ -328,6 +348,7 @@ impl World {
         let host = self.host.as_mut().expect("it is not left alone");
         let pair = &mut self.pairs[index];
         let (sender, written) = (pair.flows[1 - side].stream, pair.flows[side].written);
+        let sent_to_it = pair.flows[1 - side].written;
         let flow = &mut pair.flows[side];
         let End::Local(local) = &mut pair.ends[side] else {
             unreachable!("only those of the runtime have names");
@@ -340,6 +361,10 @@ impl World {
                 let segment = host.runtime().arena().take_leased(segment);
                 let segment = segment.expect("what has arrived has a lease");
                 flow.receive(sender, segment.as_slice());
+                assert!(
+                    flow.received <= sent_to_it,
+                    "{place:?}: nobody has sent that"
+                );
                 local.received(flow, host, segment.into_lease());
                 if flow.received > local.granted {
                     self.look_up_resets();
@@ -349,10 +374,10 @@ impl World {
             Event::End { .. } => {
                 assert!(!flow.has_ended, "{place:?}: the other side ends once");
                 flow.has_ended = true;
-                let closes = local.plan.closes_on_end;
-                assert!(pair.may_end(side), "{place:?} ends without a reason");
-                if closes && pair.flows[side].is_open() {
-                    self.act(index, side, Act::Close);
+                let on_end = local.plan.on_end;
+                assert!(pair.may_hear_of_end(side), "{place:?}: no reason to end");
+                if let Some(act) = on_end.filter(|_| pair.flows[side].is_open()) {
+                    self.act(index, side, act);
                 }
             }
             Event::Drained { sent, .. } => {
@@ -370,7 +395,8 @@ impl World {
                 flow.over_at = Some(Instant::now());
                 let was_asked = flow.closing_since.is_some() || flow.cut == Some(Cut::User);
                 let is_due = match reason {
-                    EndReason::Local | EndReason::Peer => was_asked,
+                    EndReason::Local => was_asked,
+                    EndReason::Peer => pair.may_end_by_peer(side, sent),
                     EndReason::Error { .. } => pair.may_fail(side),
                     EndReason::Timeout => false,
                 };
