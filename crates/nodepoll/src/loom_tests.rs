@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::event_sink::EventSink;
 use crate::handover::Handover;
 use crate::key::WAKER;
+use crate::listener::Accepted;
 use crate::mailbox::Parcel;
 use crate::parking::Parking;
 use crate::record::RECORD_WORDS;
@@ -456,12 +457,16 @@ fn loom_h60_a_parcel_is_taken_or_the_poller_is_woken() {
         let shared = StdArc::clone(&seam);
         let other = thread::spawn(move || {
             let (socket, _) = UnixStream::pair().unwrap();
-            shared.deliver(Parcel::Accepted {
+            let accepted = Accepted {
                 socket: Socket::Unix(socket),
-                listener: 1,
-                window: 0,
+                place: None,
                 remote: Address::Unix,
                 local: Address::Unix,
+            };
+            shared.deliver(Parcel::Accepted {
+                accepted,
+                listener: 1,
+                window: 0,
             });
         });
         let mut taken = seam.mailbox.take().len();
