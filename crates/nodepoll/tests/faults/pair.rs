@@ -71,7 +71,12 @@ impl Pair {
     pub(crate) fn may_end(&self, side: usize) -> bool {
         let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
         let is_whole = sender.finishes() && flow.received == sender.written;
-        self.is_cut() || is_whole
+        // After a time to close that was over there is a reset and no FIN.
+        let is_cut = self
+            .flows
+            .iter()
+            .any(|flow| flow.cut.is_some_and(|cut| cut != Cut::Time));
+        is_cut || is_whole
     }
 
     /// Whether this side may find the connection broken.
@@ -187,7 +192,8 @@ impl Pair {
             };
             let owes = if self.owes(side) { "is owed: " } else { "" };
             format!(
-                "{owes}{name} wrote {} got {} half {} closing {} cut {:?} ended {} closed {closed:?}",
+                "{owes}{name} wrote {} got {} half {} closing {} cut {:?} ended {} \
+                 closed {closed:?}",
                 flow.written,
                 flow.received,
                 flow.is_half_closed,
