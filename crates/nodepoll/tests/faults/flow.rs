@@ -4,6 +4,7 @@ use nodepoll::limits::LINGER_TIME;
 
 use crate::bytes::Stream;
 use crate::scenario::Act;
+use crate::silence::Diary;
 
 /// What is known of one end of a connection, whoever's socket it is: what it has sent and got,
 /// and how it ends.
@@ -11,6 +12,7 @@ pub(crate) struct Flow {
     /// What it sends.
     pub(crate) stream: Stream,
     pub(crate) written: u64,
+    pub(crate) diary: Diary,
     pub(crate) received: u64,
     /// It was asked to close for writing, and not before to close.
     pub(crate) is_half_closed: bool,
@@ -32,6 +34,8 @@ pub(crate) struct Flow {
 pub(crate) enum Cut {
     /// Its user, who has destroyed or reset it.
     User,
+    /// The time to close it in.
+    Time,
     /// A reset that was injected: its driver has to end it without being asked.
     Fault,
 }
@@ -50,6 +54,7 @@ impl Flow {
         Self {
             stream,
             written: 0,
+            diary: Diary::new(),
             received: 0,
             is_half_closed: false,
             closing_since: None,
@@ -85,6 +90,12 @@ impl Flow {
         self.fin.get_or_insert(order);
     }
 
+    /// So many bytes more are written, and have been since `at`.
+    pub(crate) fn wrote(&mut self, bytes: usize, at: Instant) {
+        self.written += bytes as u64;
+        self.diary.note(self.written, at);
+    }
+
     /// It was asked to do something. What this says of its end.
     pub(crate) fn note(&mut self, act: Act) {
         match act {
@@ -93,7 +104,7 @@ impl Flow {
                 self.finish();
                 self.is_half_closed = true;
             }
-            Act::Close => {
+            Act::Close(_) => {
                 self.finish();
                 self.closing_since.get_or_insert_with(Instant::now);
             }

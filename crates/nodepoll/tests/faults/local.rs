@@ -1,8 +1,11 @@
+use std::time::Instant;
+
 use linkbuf::{Arena, NODE_BYTES_MAX, SegmentId};
 use nodepoll::{Command, ConnectionId, EndReason, RustHost};
 
 use crate::flow::Flow;
 use crate::scenario::{Act, EndPlan};
+use crate::silence::Silence;
 
 /// Memory that output leaves to input.
 const INPUT_RESERVE_BYTES: usize = 64 << 10;
@@ -31,6 +34,9 @@ pub(crate) struct Local {
     pub(crate) quiets: u32,
     /// So many of them have to come: several questions may have one answer.
     pub(crate) quiets_due: u32,
+    pub(crate) silence: Silence,
+    /// Milliseconds that it was given to close in, if not the usual time.
+    pub(crate) close_millis: Option<u32>,
     pub(crate) closed: Option<EndReason>,
 }
 
@@ -48,6 +54,8 @@ impl Local {
             probes: 0,
             quiets: 0,
             quiets_due: 0,
+            silence: Silence::default(),
+            close_millis: None,
             closed: None,
         }
     }
@@ -75,7 +83,19 @@ impl Local {
                 Command::Probe { id }
             }
             Act::CloseWrite => Command::CloseWrite { id },
-            Act::Close => Command::Close { id, millis: 0 },
+            Act::Close(millis) => {
+                if flow.is_open() && millis > 0 {
+                    self.close_millis = Some(millis);
+                }
+                Command::Close { id, millis }
+            }
+            Act::Idle(millis) => {
+                if !flow.is_open() {
+                    return;
+                }
+                let millis = self.silence.ask(millis);
+                Command::Idle { id, millis }
+            }
             Act::Destroy => Command::Destroy { id },
             Act::Reset => Command::Reset { id },
         };
@@ -119,7 +139,7 @@ impl Local {
 
     fn write(&mut self, flow: &mut Flow, host: &mut RustHost, bytes: usize, piece_max: usize) {
         let (lane, id) = self.name.expect("it is opened");
-        let mut left = bytes;
+        let (mut left, at) = (bytes, Instant::now());
         while left > 0 {
             let Some(mut node) = allocate(host, left.min(NODE_BYTES_MAX)) else {
                 // The arena is as large as it gets: the host has to do with less.
@@ -135,7 +155,7 @@ impl Local {
                 send(host, lane, &Command::Write { id, segment });
                 left -= bytes.len();
                 if flow.takes_output() {
-                    flow.written += bytes.len() as u64;
+                    flow.wrote(bytes.len(), at);
                 }
             }
         }

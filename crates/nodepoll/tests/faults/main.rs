@@ -13,6 +13,7 @@ mod local;
 mod pair;
 mod scenario;
 mod seeds;
+mod silence;
 mod world;
 
 use nodepoll::faults::Fault;

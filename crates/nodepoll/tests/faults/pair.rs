@@ -1,5 +1,5 @@
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nodepoll::Address;
 use nodepoll::limits::LINGER_TIME;
@@ -24,7 +24,7 @@ pub(crate) struct Pair {
 
 /// Whose socket it is.
 pub(crate) enum End {
-    Local(Local),
+    Local(Box<Local>),
     Foreign(Foreign),
 }
 
@@ -33,11 +33,11 @@ impl Pair {
         let dialed = if plan.is_foreign {
             End::Foreign(Foreign::new())
         } else {
-            End::Local(Local::new(plan.ends[0]))
+            End::Local(Box::new(Local::new(plan.ends[0])))
         };
         Self {
             flows: [0, 1].map(|side| Flow::new(Stream::new(index, side))),
-            ends: [dialed, End::Local(Local::new(plan.ends[1]))],
+            ends: [dialed, End::Local(Box::new(Local::new(plan.ends[1])))],
             is_opened: false,
             ip: Ipv4Addr::new(127, 0, 1, u8::try_from(index + 1).unwrap()),
         }
@@ -50,6 +50,12 @@ impl Pair {
             End::Local(local) => local.name.is_some() || flow.over_at.is_some(),
             End::Foreign(_) => true,
         })
+    }
+
+    /// Whether its accepted end is open.
+    pub(crate) fn has_place(&self) -> bool {
+        let is_accepted = matches!(&self.ends[1], End::Local(local) if local.name.is_some());
+        is_accepted && self.flows[1].over_at.is_none()
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -65,12 +71,45 @@ impl Pair {
     pub(crate) fn may_end(&self, side: usize) -> bool {
         let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
         let is_whole = sender.finishes() && flow.received == sender.written;
-        self.is_cut() || is_whole
+        // After a time to close that was over there is a reset and no FIN.
+        let is_cut = self
+            .flows
+            .iter()
+            .any(|flow| flow.cut.is_some_and(|cut| cut != Cut::Time));
+        is_cut || is_whole
     }
 
     /// Whether this side may find the connection broken.
     pub(crate) fn may_fail(&self, side: usize) -> bool {
-        self.is_cut() || self.flows[1 - side].has_lingered()
+        self.is_cut() || self.flows[1 - side].has_lingered() || self.is_hasty(1 - side)
+    }
+
+    /// Whether this side closes in a short time: it may have been over, and nobody told.
+    fn is_hasty(&self, side: usize) -> bool {
+        let End::Local(local) = &self.ends[side] else {
+            return false;
+        };
+        local.close_millis.is_some() && local.closed.is_none()
+    }
+
+    /// Whether the time of a close is running out: the kernel has not taken all, for all we know.
+    pub(crate) fn times_out(&self, side: usize) -> bool {
+        let (flow, End::Local(local)) = (&self.flows[side], &self.ends[side]) else {
+            return false;
+        };
+        self.is_hasty(side) && flow.over_at.is_none() && local.sent < flow.written
+    }
+
+    /// Whether this side may be told that its time to close is over, when it has sent so much.
+    pub(crate) fn may_time_out(&self, side: usize, sent: u64) -> bool {
+        self.is_hasty(side) && sent < self.flows[side].written
+    }
+
+    /// When a byte has come to this side or left it last, or before, if it has sent so much.
+    pub(crate) fn active_since(&self, side: usize, sent: u64) -> Instant {
+        let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
+        let sent_at = flow.diary.written_at(sent);
+        sent_at.max(sender.diary.written_at(flow.received))
     }
 
     /// Whether something is still to arrive at this side.
@@ -113,6 +152,7 @@ impl Pair {
         };
         let is_told =
             local.sent >= local.sent_due && (local.quiets >= local.quiets_due || flow.has_ended);
+        let is_told = is_told && !local.silence.is_awaited();
         is_told || self.is_cut() || self.may_fail(side) || !flow.is_open()
     }
 
@@ -152,7 +192,8 @@ impl Pair {
             };
             let owes = if self.owes(side) { "is owed: " } else { "" };
             format!(
-                "{owes}{name} wrote {} got {} half {} closing {} cut {:?} ended {} closed {closed:?}",
+                "{owes}{name} wrote {} got {} half {} closing {} cut {:?} ended {} \
+                 closed {closed:?}",
                 flow.written,
                 flow.received,
                 flow.is_half_closed,

@@ -12,6 +12,10 @@ pub(crate) struct Scenario {
     /// Nodes of the usual size that are of no use before all steps are done.
     pub(crate) ballast: usize,
     pub(crate) faults: Arc<Faults>,
+    /// How many accepted connections may be open.
+    pub(crate) places: Option<u32>,
+    /// Whether some connections are kept busy for a while.
+    pub(crate) is_long: bool,
     pub(crate) pairs: Vec<PairPlan>,
     pub(crate) steps: Vec<Step>,
 }
@@ -76,8 +80,10 @@ pub(crate) enum Act {
     Release,
     /// FIN after all that was written, while input still comes.
     CloseWrite,
-    /// A graceful end: FIN after all that was written.
-    Close,
+    /// A graceful end: FIN after all that was written, in so many milliseconds, or 0.
+    Close(u32),
+    /// Asks to be told of so many milliseconds without a byte.
+    Idle(u32),
     Destroy,
     Reset,
 }
@@ -123,8 +129,9 @@ impl Scenario {
             balance,
         };
         let is_bulky = random.below(8) == 0;
-        // Little memory, most of which somebody else has; or enough.
-        let is_short = random.below(4) == 0;
+        // Little memory, most of which somebody else has; or enough. Output in bulk would take it
+        // all, and nothing would be left for the other ends to receive that output into.
+        let is_short = !is_bulky && random.below(4) == 0;
         let (chunks, ballast) = if is_short {
             (1, size(4 + random.below(8)))
         } else {
@@ -133,6 +140,8 @@ impl Scenario {
         let faults = Arc::new(choose_faults(seed, weather, is_bulky, random));
         let count = if is_bulky { 4 } else { 4 + random.below(17) };
         let listener_window = choose_window(random);
+        let places = (random.below(4) == 0).then(|| 1 + small(random.below(count)));
+        let is_long = random.below(8) == 0;
         let pairs = (0..count).map(|_| choose_pair(listener_window, random));
         let pairs: Vec<_> = pairs.collect();
         let steps = choose_steps(pairs.len(), is_bulky, random);
@@ -141,6 +150,8 @@ impl Scenario {
             chunks,
             ballast,
             faults,
+            places,
+            is_long,
             pairs,
             steps,
         }
@@ -148,7 +159,7 @@ impl Scenario {
 }
 
 fn choose_faults(seed: u64, weather: Weather, is_bulky: bool, random: &mut Random) -> Faults {
-    let output = (random.below(3) == 0).then(|| 4096 << random.below(5));
+    let output = (is_bulky || random.below(3) == 0).then(|| 4096 << random.below(5));
     // So small that a peer is held up, or so large that a turn cannot read all of it.
     let input = is_bulky.then(|| [64 << 10, 1 << 20][size(random.below(2))]);
     let faults = Faults::new(seed).with_buffers(output, input);
@@ -190,7 +201,7 @@ fn choose_pair(listener_window: u32, random: &mut Random) -> PairPlan {
         window,
         widens: random.below(4) > 0,
         keeps: size(random.below(2) * random.below(20)),
-        on_end: [None, None, Some(Act::Close), Some(Act::CloseWrite)][size(random.below(4))],
+        on_end: [None, None, Some(Act::Close(0)), Some(Act::CloseWrite)][size(random.below(4))],
         ending: choose_ending(random),
     };
     let ends = [end(u32::MAX), end(listener_window)];
@@ -206,7 +217,8 @@ fn choose_ending(random: &mut Random) -> Act {
     match random.below(8) {
         0 => Act::Destroy,
         1 => Act::Reset,
-        _ => Act::Close,
+        2 => Act::Close(1 + small(random.below(60))),
+        _ => Act::Close(0),
     }
 }
 
@@ -235,30 +247,65 @@ fn choose_steps(pairs: usize, is_bulky: bool, random: &mut Random) -> Vec<Step> 
             steps.push(Step::Look(random.below(4) * random.below(100)));
         }
     }
+    if is_bulky {
+        for pair in 0..pairs {
+            steps.extend(choose_jam(pair, random));
+        }
+    }
     if looks > 2 {
         steps.extend([Step::Acknowledge, Step::HandOver].repeat(3));
     }
     steps
 }
 
+/// One end has more to send than the kernel takes, and the other one does not read.
+fn choose_jam(pair: usize, random: &mut Random) -> Vec<Step> {
+    let side = size(random.below(2));
+    let act = |side, act| Step::Act { pair, side, act };
+    let (bytes, pieces) = (1 << 20, 1);
+    let mut steps = vec![
+        act(1 - side, Act::Pause),
+        act(side, Act::Write { bytes, pieces }),
+    ];
+    match random.below(3) {
+        0 => steps.push(act(side, Act::Close(1 + small(random.below(60))))),
+        1 => steps.push(act(side, Act::CloseWrite)),
+        _ => steps.extend([
+            act(side, Act::CloseWrite),
+            Step::Look(100),
+            act(1 - side, Act::CloseWrite),
+        ]),
+    }
+    steps
+}
+
 fn choose_act(is_bulky: bool, random: &mut Random) -> Act {
     match random.below(100) {
-        0..50 => Act::Write {
+        0..46 => Act::Write {
             bytes: 1 + size(random.below_magnitude(if is_bulky { 20 } else { 15 })),
             pieces: 1 + size(random.below(2) * random.below(100)),
         },
-        50..58 => Act::Pause,
-        58..66 => Act::Resume,
-        66..76 => Act::Widen(small(random.below_magnitude(18))),
-        76..80 => Act::Fill {
+        46..54 => Act::Pause,
+        54..62 => Act::Resume,
+        62..70 => Act::Widen(small(random.below_magnitude(18))),
+        70..74 => Act::Fill {
             bytes: 1 + size(random.below_magnitude(17)),
             behind: random.below(2) * random.below(200),
         },
-        80..84 => Act::Acknowledge,
-        84..88 => Act::Probe,
-        88..91 => Act::Release,
-        91..95 => Act::CloseWrite,
+        74..78 => Act::Idle(choose_time(random)),
+        78..82 => Act::Acknowledge,
+        82..86 => Act::Probe,
+        86..90 => Act::Release,
+        90..94 => Act::CloseWrite,
         _ => choose_ending(random),
+    }
+}
+
+fn choose_time(random: &mut Random) -> u32 {
+    match random.below(6) {
+        0 => 0,
+        1 => 3_600_000,
+        _ => 1 + small(random.below(40)),
     }
 }
 

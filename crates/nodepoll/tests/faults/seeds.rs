@@ -35,6 +35,11 @@ impl Tally {
         self.sum.bytes += outcome.bytes;
         self.sum.streams_whole += outcome.streams_whole;
         self.sum.closes_late += outcome.closes_late;
+        self.sum.ends_by_peer += outcome.ends_by_peer;
+        self.sum.timeouts += outcome.timeouts;
+        self.sum.idles += outcome.idles;
+        self.sum.early += outcome.early;
+        self.sum.crowds += outcome.crowds;
         self.sum.pauses_for_events += outcome.pauses_for_events;
         self.sum.pauses_for_memory += outcome.pauses_for_memory;
         self.sum.pauses_for_input += outcome.pauses_for_input;
@@ -55,7 +60,14 @@ impl Tally {
             late <= late_max,
             "{late} closes wait until their time is over"
         );
+        let early = self.sum.early;
+        let early_max = 3 + (self.sum.idles + self.sum.timeouts) / 500;
+        assert!(early <= early_max, "{early} times are over much too early");
         if weather == Weather::Any {
+            assert!(self.sum.ends_by_peer > 0, "no two FINs end a connection");
+            assert!(self.sum.timeouts > 0, "closes always have time enough");
+            assert!(self.sum.idles > 0, "no connection is idle");
+            assert!(self.sum.crowds > 0, "no limit is reached");
             assert!(self.sum.pauses_for_events > 0, "rings are never full");
             assert!(self.sum.pauses_for_memory > 0, "memory never runs out");
             assert!(self.sum.pauses_for_input > 0, "windows are never full");
@@ -116,7 +128,11 @@ fn run_one(seed: u64, weather: Weather, tally: &Mutex<Tally>) {
     for &step in &scenario.steps {
         world.step(step);
     }
+    world.serve_all(&scenario.pairs);
     world.bring_all_through();
+    if scenario.is_long {
+        world.keep_busy();
+    }
     world.end_all(&scenario.pairs);
     let outcome = world.judge();
     tally.lock().unwrap().add(&outcome, &scenario.faults);

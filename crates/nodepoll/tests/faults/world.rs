@@ -8,12 +8,13 @@ use linkbuf::{CHUNK_BYTES, SegmentId};
 use nodepoll::faults::{Fault, Faults, Installed};
 use nodepoll::limits::READ_NODE_BYTES;
 use nodepoll::{Address, Command, DialOptions, EndReason, Endpoint, Event, ListenOptions};
-use nodepoll::{ConnectionId, Hosting, RustHost};
+use nodepoll::{ConnectionId, Hosting, RustHost, Treatment};
 
 use crate::flow::Cut;
 use crate::local::{Name, send};
 use crate::pair::{End, Pair};
 use crate::scenario::{Act, PairPlan, Scenario, Step};
+use crate::silence::is_early;
 
 /// After this time something is not slow but stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,12 +25,24 @@ const NEGLECT: usize = 50;
 
 const LISTENER: u32 = 1;
 
+/// A time without a byte that passes in all tests.
+const SILENCE_MILLIS: u32 = 3;
+
+/// A time without a byte that does not pass while bytes come so often, and how often they come.
+const BUSY_MILLIS: u32 = 60;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+const BUSY_TIMES: usize = 12;
+
 /// A runtime with connections, and what is known of each of them.
 pub(crate) struct World {
     /// `None` only once it is left alone.
     host: Option<RustHost>,
     faults: Arc<Faults>,
     hosting: Hosting,
+    /// How many accepted connections may be open.
+    places: usize,
+    /// What has been seen so far.
+    seen: Outcome,
     /// There is so little memory that what one connection holds is missed by others.
     is_short: bool,
     /// Memory that nobody uses: what is left is little.
@@ -44,7 +57,7 @@ pub(crate) struct World {
 }
 
 /// What has come of a seed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) connections: u64,
     pub(crate) bytes: u64,
@@ -52,6 +65,16 @@ pub(crate) struct Outcome {
     pub(crate) streams_whole: u64,
     /// See [`Pair::is_late`].
     pub(crate) closes_late: u64,
+    /// Connections that both FINs have ended.
+    pub(crate) ends_by_peer: u64,
+    /// Closes whose time was over.
+    pub(crate) timeouts: u64,
+    /// Times without a byte that were told of.
+    pub(crate) idles: u64,
+    /// Times of either kind that were over much too early.
+    pub(crate) early: u64,
+    /// Seeds in which peers had to wait for others to end.
+    pub(crate) crowds: u64,
     pub(crate) pauses_for_events: u64,
     pub(crate) pauses_for_memory: u64,
     pub(crate) pauses_for_input: u64,
@@ -82,6 +105,8 @@ impl World {
         let mut world = Self {
             host: Some(host),
             faults: Arc::clone(&scenario.faults),
+            places: scenario.places.map_or(usize::MAX, |it| it as usize),
+            seen: Outcome::default(),
             hosting: scenario.runtime.hosting,
             is_short: scenario.ballast > 0,
             ballast,
@@ -92,6 +117,14 @@ impl World {
             accepted: None,
             _installed: installed,
         };
+        if let Some(places) = scenario.places {
+            let treatment = Treatment {
+                no_delay: true,
+                keep_alive: None,
+                limit: Some((LISTENER, places)),
+            };
+            world.host().runtime().treat(lane, LISTENER, &treatment);
+        }
         let (listener, window) = (LISTENER, scenario.pairs[0].ends[1].window);
         world.command(lane, &Command::Accept { listener, window });
         world
@@ -105,29 +138,60 @@ impl World {
             Step::HandOver => (0..NEGLECT).for_each(|_| self.host().hand_over()),
             Step::Look(micros) => {
                 self.look(Duration::from_micros(micros));
+                // Of two events of different lanes the later one may be seen first.
+                self.until("no more are open than may be", |world| {
+                    world.open_count() <= world.places
+                });
             }
+        }
+    }
+
+    /// Waits until all have been served. As many as others wait for are ended.
+    pub(crate) fn serve_all(&mut self, plans: &[PairPlan]) {
+        // In a crowd nobody needs what the others have to wait for.
+        self.drop_ballast();
+        loop {
+            self.until("all are opened, or as many as may be", |world| {
+                let mut pairs = world.pairs.iter();
+                pairs.all(Pair::is_known) || world.open_count() >= world.places
+            });
+            self.until("no more are open than may be", |world| {
+                world.open_count() <= world.places
+            });
+            if self.pairs.iter().all(Pair::is_known) {
+                return;
+            }
+            self.seen.crowds = 1;
+            let Some(index) = self.pairs.iter().position(Pair::has_place) else {
+                continue;
+            };
+            for (side, plan) in plans[index].ends.iter().enumerate() {
+                self.let_go(index, side);
+                if self.pairs[index].flows[side].is_open() {
+                    self.act(index, side, plan.ending);
+                }
+            }
+            self.until("there is a place", |world| !world.pairs[index].has_place());
         }
     }
 
     /// Waits until all that was sent on connections that nobody has cut has arrived.
     pub(crate) fn bring_all_through(&mut self) {
-        self.until("all are opened", |world| {
-            world.pairs.iter().all(Pair::is_known)
+        self.all_act(Act::Acknowledge);
+        self.until("closes are over in time", |world| {
+            let mut pairs = world.pairs.iter();
+            pairs.all(|pair| !pair.times_out(0) && !pair.times_out(1))
         });
-        let host = self.host.as_mut().expect("it is not left alone");
-        for node in self.ballast.drain(..) {
-            assert!(host.runtime().arena().release(node.node, node.len));
-        }
         if !self.is_short {
             // What one side does not take holds up nothing that goes the other way.
             let first = self.pairs.len() % 2;
-            self.let_go(first);
+            self.let_all_go(first);
             self.until("all bytes and ends have arrived at one side", |world| {
                 world.pairs.iter().all(|pair| !pair.owes(first))
             });
         }
-        self.let_go(0);
-        self.let_go(1);
+        self.let_all_go(0);
+        self.let_all_go(1);
         self.until("all bytes and ends have arrived", |world| {
             let mut pairs = world.pairs.iter();
             pairs.all(|pair| {
@@ -140,18 +204,48 @@ impl World {
         self.until("what was asked for is told", Self::are_answered);
         self.all_act(Act::Acknowledge);
         self.all_act(Act::Probe);
+        self.all_act(Act::Idle(SILENCE_MILLIS));
         self.until("what is asked for is told", Self::are_answered);
     }
 
-    /// Nothing holds up the input of one side of each pair any more.
-    fn let_go(&mut self, side: usize) {
-        let host = self.host.as_mut().expect("it is not left alone");
-        for Pair { ends, flows, .. } in &mut self.pairs {
-            match &mut ends[side] {
-                End::Local(local) if local.name.is_some() => local.let_go(&mut flows[side], host),
-                End::Local(_) => {}
-                End::Foreign(foreign) => foreign.is_paused = false,
+    /// Bytes come and go so often that no connection is idle, and then none do.
+    pub(crate) fn keep_busy(&mut self) {
+        self.all_act(Act::Idle(BUSY_MILLIS));
+        for _ in 0..BUSY_TIMES {
+            for index in 0..self.pairs.len() {
+                // One end only sends, and the other one only receives.
+                let (bytes, pieces) = (1, 1);
+                self.act(index, index % 2, Act::Write { bytes, pieces });
             }
+            let until = Instant::now() + BUSY_PAUSE;
+            while Instant::now() < until {
+                self.look(Duration::from_micros(500));
+            }
+        }
+        self.until("what is asked for is told", Self::are_answered);
+    }
+
+    fn drop_ballast(&mut self) {
+        for node in std::mem::take(&mut self.ballast) {
+            let arena = self.host().runtime().arena();
+            assert!(arena.release(node.node, node.len));
+        }
+    }
+
+    /// Nothing holds up the input of one side of each pair any more.
+    fn let_all_go(&mut self, side: usize) {
+        for index in 0..self.pairs.len() {
+            self.let_go(index, side);
+        }
+    }
+
+    fn let_go(&mut self, index: usize, side: usize) {
+        let host = self.host.as_mut().expect("it is not left alone");
+        let Pair { ends, flows, .. } = &mut self.pairs[index];
+        match &mut ends[side] {
+            End::Local(local) if local.name.is_some() => local.let_go(&mut flows[side], host),
+            End::Local(_) => {}
+            End::Foreign(foreign) => foreign.is_paused = false,
         }
     }
 
@@ -205,6 +299,7 @@ impl World {
             pauses_for_events: counters.pauses_for_events,
             pauses_for_memory: counters.pauses_for_memory,
             pauses_for_input: counters.pauses_for_input,
+            ..self.seen.clone()
         }
     }
 
@@ -238,7 +333,7 @@ impl World {
             End::Local(local) => {
                 local.act(flow, host, act);
                 if local.name.is_some() {
-                    flow.discards |= matches!(act, Act::Close) && !flow.has_ended;
+                    flow.discards |= matches!(act, Act::Close(_)) && !flow.has_ended;
                     flow.note(act);
                 }
             }
@@ -246,7 +341,7 @@ impl World {
                 flow.note(act);
                 match act {
                     Act::Write { bytes, .. } if flow.takes_output() => {
-                        flow.written += bytes as u64;
+                        flow.wrote(bytes, Instant::now());
                     }
                     Act::Pause => foreign.is_paused = true,
                     Act::Resume => foreign.is_paused = false,
@@ -390,21 +485,49 @@ impl World {
             }
             Event::Closed { reason, sent, .. } => {
                 assert!((local.sent..=written).contains(&sent), "{place:?}: {sent}");
-                local.sent = sent;
-                local.closed = Some(reason);
-                flow.over_at = Some(Instant::now());
                 let was_asked = flow.closing_since.is_some() || flow.cut == Some(Cut::User);
                 let is_due = match reason {
                     EndReason::Local => was_asked,
                     EndReason::Peer => pair.may_end_by_peer(side, sent),
                     EndReason::Error { .. } => pair.may_fail(side),
-                    EndReason::Timeout => false,
+                    EndReason::Timeout => pair.may_time_out(side, sent),
                 };
                 assert!(is_due, "{place:?} is closed: {reason:?}");
+                self.on_closed(index, side, reason, sent);
             }
-            Event::Idle { .. } => panic!("{place:?}: nobody has asked"),
+            Event::Idle { millis, sent, .. } => {
+                assert!((local.sent..=written).contains(&sent), "{place:?}: {sent}");
+                assert!(local.silence.told(millis), "{place:?}: nobody has asked");
+                let since = pair.active_since(side, sent);
+                self.seen.idles += 1;
+                self.seen.early += u64::from(is_early(since, millis));
+            }
             _ => unreachable!("the others are not about a connection"),
         }
+    }
+
+    fn on_closed(&mut self, index: usize, side: usize, reason: EndReason, sent: u64) {
+        let pair = &mut self.pairs[index];
+        let (flow, End::Local(local)) = (&mut pair.flows[side], &mut pair.ends[side]) else {
+            unreachable!("only those of the runtime are told of");
+        };
+        local.sent = sent;
+        local.closed = Some(reason);
+        flow.over_at = Some(Instant::now());
+        match (reason, flow.closing_since, local.close_millis) {
+            (EndReason::Timeout, Some(since), Some(millis)) => {
+                flow.cut.get_or_insert(Cut::Time);
+                self.seen.timeouts += 1;
+                self.seen.early += u64::from(is_early(since, millis));
+            }
+            (EndReason::Peer, ..) => self.seen.ends_by_peer += 1,
+            _ => {}
+        }
+    }
+
+    /// How many accepted connections are open.
+    fn open_count(&self) -> usize {
+        self.pairs.iter().filter(|pair| pair.has_place()).count()
     }
 
     fn all_act(&mut self, act: Act) {
