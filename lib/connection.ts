@@ -6,6 +6,7 @@ import { Intake } from './internal/intake.ts'
 import { Lifecycle } from './internal/lifecycle.ts'
 import { ENDED, FINISHED, PAUSED, UNREFFED, WRITE_CLOSED } from './internal/flags.ts'
 import { checkBoolean, checkFunction, checkMillis, checkTime } from './internal/validate.ts'
+import type { Waits } from './internal/waits.ts'
 import { LinkBuffer } from './link-buffer.ts'
 import {
   COMMAND_CLOSE,
@@ -132,8 +133,7 @@ export class Connection extends Lifecycle {
    */
   setReadTimeout(ms: number): this {
     checkMillis(ms, 'ms')
-    if (!this._hasEnded) this._waits.change('reading', (patience) => (patience.ms = ms))
-    return this
+    return this.#wait('reading', (patience) => (patience.ms = ms))
   }
 
   /**
@@ -145,8 +145,7 @@ export class Connection extends Lifecycle {
    */
   setWriteTimeout(ms: number): this {
     checkMillis(ms, 'ms')
-    if (!this._hasEnded) this._waits.change('writing', (patience) => (patience.ms = ms))
-    return this
+    return this.#wait('writing', (patience) => (patience.ms = ms))
   }
 
   /**
@@ -170,15 +169,13 @@ export class Connection extends Lifecycle {
    */
   setReadDeadline(at: Date | number | null): this {
     const time = checkTime(at, 'at')
-    if (!this._hasEnded) this._waits.change('reading', (patience) => (patience.deadline = time))
-    return this
+    return this.#wait('reading', (patience) => (patience.deadline = time))
   }
 
   /** Until when {@link Writer.drained} may wait: likewise, in place of the write timeout. */
   setWriteDeadline(at: Date | number | null): this {
     const time = checkTime(at, 'at')
-    if (!this._hasEnded) this._waits.change('writing', (patience) => (patience.deadline = time))
-    return this
+    return this.#wait('writing', (patience) => (patience.deadline = time))
   }
 
   /** Whether small segments are sent at once (`TCP_NODELAY`). No effect on unix sockets. */
@@ -300,6 +297,12 @@ export class Connection extends Lifecycle {
   get _intake(): Intake {
     if (this.#intake === undefined) this._input ??= this.#openInput()
     return this.#intake as Intake
+  }
+
+  /** Changes how long calls wait. After the end nothing waits. */
+  #wait(...change: Parameters<Waits['change']>): this {
+    if (!this._hasEnded) this._waits.change(...change)
+    return this
   }
 
   #closeWrite(): Promise<void> {

@@ -7,9 +7,7 @@ import { currentScope } from './internal/dispatcher.ts'
 import type { Handlers } from './internal/handlers.ts'
 import { DIAL_STEP_MS } from './internal/limits.ts'
 import { resolveAddresses } from './internal/resolve.ts'
-import { checkDialOptions, type DialOptions } from './options.ts'
-
-type Checked = ReturnType<typeof checkDialOptions>
+import { checkDialOptions, type Dialing, type DialOptions } from './options.ts'
 
 /** How a dial has ended without a connection. */
 type GivenUp = { readonly failures: readonly Failure[] } | 'late' | 'aborted'
@@ -60,7 +58,7 @@ export async function dial(options: DialOptions): Promise<Connection> {
   }
 }
 
-function dialHandlers(options: DialOptions, { treatment }: Checked): Handlers {
+function dialHandlers(options: DialOptions, { treatment }: Dialing): Handlers {
   return {
     ...treatment,
     onPrepare: undefined,
@@ -75,7 +73,7 @@ function dialHandlers(options: DialOptions, { treatment }: Checked): Handlers {
 
 /** The attempts to connect to the addresses of one name, of which one wins. */
 class Race {
-  readonly #checked: Checked
+  readonly #checked: Dialing
   readonly #handlers: Handlers
   readonly #attempts: Set<Attempt> = new Set()
   readonly #failures: Failure[] = []
@@ -88,7 +86,7 @@ class Race {
   #finish: (outcome: Connection | GivenUp) => void = () => {}
   #isOver = false
 
-  constructor(checked: Checked, handlers: Handlers) {
+  constructor(checked: Dialing, handlers: Handlers) {
     this.#checked = checked
     this.#handlers = handlers
   }

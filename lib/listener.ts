@@ -173,7 +173,7 @@ export class Listener {
     if (noDelay && keepAlive === false && connectionsMax === 0) return
     this.#native.treat(this.lane.index, this.#number >>> 0, {
       noDelay,
-      keepAlive: keepAliveWords(keepAlive) ?? null,
+      keepAlive: keepAliveWords(keepAlive),
       limit: limit >>> 0,
       limitMax: connectionsMax,
     })

@@ -197,6 +197,15 @@ export interface Listening extends Endpoint {
   readonly signal: AbortSignal | undefined
 }
 
+/** How to dial, checked. */
+export interface Dialing extends Endpoint {
+  readonly localAddress: string | undefined
+  readonly localPort: number
+  readonly timeoutMs: number
+  readonly signal: AbortSignal | undefined
+  readonly treatment: CheckedTreatment
+}
+
 /** Connection options, checked and complete. */
 export type CheckedTreatment = Required<ConnectionOptions>
 
@@ -211,13 +220,7 @@ export function checkListenOptions(options: ListenOptions): Listening {
   }
 }
 
-export function checkDialOptions(options: DialOptions): Endpoint & {
-  localAddress: string | undefined
-  localPort: number
-  timeoutMs: number
-  signal: AbortSignal | undefined
-  treatment: CheckedTreatment
-} {
+export function checkDialOptions(options: DialOptions): Dialing {
   checkObject(options, 'options')
   checkHandlers(options)
   return {
@@ -268,11 +271,11 @@ export function checkKeepAlive(value: KeepAlive | false, name: string): KeepAliv
   return value
 }
 
-/** The same in whole seconds, as systems have it; 0 leaves it to them. */
+/** The same in whole seconds, as systems have it; 0 leaves it to them. `null` is none. */
 export function keepAliveWords(
   keepAlive: KeepAlive | false,
-): { idleSeconds: number; intervalSeconds: number; count: number } | undefined {
-  if (keepAlive === false) return undefined
+): { idleSeconds: number; intervalSeconds: number; count: number } | null {
+  if (keepAlive === false) return null
   const { idleMs, intervalMs = 0, count = 0 } = keepAlive
   return {
     idleSeconds: Math.ceil(idleMs / 1000),

@@ -1,8 +1,7 @@
 import { Connection } from '../connection.ts'
 import { laneFailedError, type NodepollError, systemError } from '../errors.ts'
 import { COMMAND_CANCEL_DIAL } from '../native/record.ts'
-import type { checkDialOptions } from '../options.ts'
-import { keepAliveWords } from '../options.ts'
+import { type Dialing, keepAliveWords } from '../options.ts'
 import type { Address } from './address.ts'
 import type { Handlers } from './handlers.ts'
 import type { Lane } from './lane.ts'
@@ -35,18 +34,13 @@ export function failureError({ target, errno, syscall }: Failure): NodepollError
 /** One address that is being connected to. */
 export class Attempt {
   readonly #target: Target
-  readonly #options: ReturnType<typeof checkDialOptions>
+  readonly #options: Dialing
   readonly #handlers: Handlers
   readonly #outcome: Outcome
   #lane: Lane<Connection> | undefined
   #number = 0
 
-  constructor(
-    target: Target,
-    options: ReturnType<typeof checkDialOptions>,
-    handlers: Handlers,
-    outcome: Outcome,
-  ) {
+  constructor(target: Target, options: Dialing, handlers: Handlers, outcome: Outcome) {
     this.#target = target
     this.#options = options
     this.#handlers = handlers
@@ -68,7 +62,7 @@ export class Attempt {
       localHost: localAddress ?? (localPort === 0 ? null : any),
       localPort,
       noDelay: treatment.noDelay,
-      keepAlive: keepAliveWords(treatment.keepAlive) ?? null,
+      keepAlive: keepAliveWords(treatment.keepAlive),
       window: this.#handlers.readBufferMax,
     })
     if (outcome.hasLoopFailed || outcome.errno !== 0) {

@@ -24,8 +24,7 @@ export abstract class Condition {
 
   /** `false` from the moment an end of the connection is known: a FIN, an error, our `close()`. */
   get isActive(): boolean {
-    const { allowHalfOpen } = this._handlers
-    return (this._flags & (allowHalfOpen ? CLOSING | ENDED : PEER_ENDED | CLOSING | ENDED)) === 0
+    return this._handlers.allowHalfOpen ? !this._isOver : this._receives
   }
 
   /**

@@ -227,7 +227,7 @@ export class Dispatcher {
         break
       case record.EVENT_DRAINED:
         connection?._channel.noteSent(word(record.SENT))
-        connection?._drained()
+        connection?._outputTaken()
         break
       case record.EVENT_QUIET:
         connection?._channel.noteSent(word(record.SENT))

@@ -138,7 +138,7 @@ export abstract class Lifecycle extends Condition {
 
   /** The peer has sent FIN. @internal */
   _peerEnded(): void {
-    if (this._flags & (CLOSING | ENDED)) return
+    if (this._isOver) return
     this._flags |= PEER_ENDED
     this._inputCame(Infinity)
     if (!this._handlers.allowHalfOpen) {
@@ -159,11 +159,6 @@ export abstract class Lifecycle extends Condition {
   _quiet(): void {
     this._flags |= QUIET
     this.#advance()
-  }
-
-  /** The kernel has taken what was asked about. @internal */
-  _drained(): void {
-    this._outputTaken()
   }
 
   /** The socket is gone. @internal */
@@ -267,7 +262,7 @@ export abstract class Lifecycle extends Condition {
       return result
     }, failed)
     this._flags &= ~PENDING
-    if (this._flags & (CLOSING | ENDED)) return
+    if (this._isOver) return
     this._channel.command(COMMAND_WINDOW, this._handlers.readBufferMax)
   }
 

@@ -56,9 +56,7 @@ export function checkOptionalInteger(
 }
 
 export function checkOptionalBoolean(value: unknown, name: string, fallback: boolean): boolean {
-  if (value === undefined) return fallback
-  if (typeof value !== 'boolean') throw invalidArgType(name, 'of type boolean', value)
-  return value
+  return value === undefined ? fallback : checkBoolean(value, name)
 }
 
 export function checkOptionalString(value: unknown, name: string): string | undefined {

@@ -223,6 +223,7 @@ impl Driver {
             }
         }
         self.io.counters.accepts += batch.len() as u64;
+        let balancer = Arc::clone(&self.balancer);
         for accepted in batch {
             let parcel = Parcel::Accepted {
                 accepted,
@@ -230,7 +231,6 @@ impl Driver {
                 window,
             };
             // This one lives, so that there is one.
-            let balancer = Arc::clone(&self.balancer);
             let lane = balancer.choose().map(|lane| balancer.lane(lane));
             let lane = lane.unwrap_or(&self.io.seam);
             lane.add_load();
