@@ -4,7 +4,7 @@ import { Chain } from './internal/chain.ts'
 import { Guard } from './internal/guard.ts'
 import { GATHER_BYTES_MAX, PIECE_BYTES_MAX, UNRELEASED_MAX } from './internal/limits.ts'
 import type { Memory } from './internal/memory.ts'
-import { NumberReads } from './internal/number-reads.ts'
+import { foundIn, NumberReads } from './internal/number-reads.ts'
 import { currentRuntime } from './internal/runtime.ts'
 import { indexOf, lengthOf } from './internal/search.ts'
 import { checkCount, checkInteger, checkOptionalInteger } from './internal/validate.ts'
@@ -267,8 +267,7 @@ export class LinkBuffer extends NumberReads {
     const { read, consumed, consumedMax } = this.#chain
     const isNear = offset === 0 && read !== undefined && read.end - read.at >= bytes
     if (isNear && consumed <= consumedMax) {
-      this._source = read.chunk
-      return read.at
+      return foundIn(read.chunk, read.at)
     }
     return this.#locateFar(bytes, offset)
   }
@@ -283,12 +282,10 @@ export class LinkBuffer extends NumberReads {
     this.#need(bytes + offset)
     const { segment, skip } = this.#chain.find(offset)
     if (segment.end - segment.at - skip >= bytes) {
-      this._source = segment.chunk
-      return segment.at + skip
+      return foundIn(segment.chunk, segment.at + skip)
     }
-    this._source = scratch
     this.#chain.copyTo(bytes === scratch.length ? scratch : scratch.subarray(0, bytes), offset)
-    return 0
+    return foundIn(scratch, 0)
   }
 
   /** Bytes of several nodes in one piece: many are moved into one node, few are copied. */

@@ -1,6 +1,13 @@
 import { invalidArgType, outOfRange } from '../errors.ts'
 
-const NOWHERE = Buffer.alloc(0)
+/** The memory in which room was reserved last. It is filled before anything else is reserved. */
+let target: Buffer = Buffer.alloc(0)
+
+/** For `_reserve`: there is room at `at` in `memory`. */
+export function roomIn(memory: Buffer, at: number): number {
+  target = memory
+  return at
+}
 
 /**
  * Writing numbers, for everything that has a writing end. `BE` is network order, `LE` the other.
@@ -9,10 +16,7 @@ const NOWHERE = Buffer.alloc(0)
  * one of the wrong type; then nothing is written. No view is made.
  */
 export abstract class NumberWrites {
-  /** The memory that `_reserve` has given last. @internal */
-  _target: Buffer = NOWHERE
-
-  /** Reserves room in `_target` and returns where it begins. @internal */
+  /** Reserves room for `bytes` bytes: what `roomIn` has returned. @internal */
   abstract _reserve(bytes: number): number
 
   writeByte(value: number): this {
@@ -22,14 +26,14 @@ export abstract class NumberWrites {
   writeUInt8(value: number): this {
     checkRange(value, 0, 0xff)
     const at = this._reserve(1)
-    this._target[at] = value
+    target[at] = value
     return this
   }
 
   writeInt8(value: number): this {
     checkRange(value, -0x80, 0x7f)
     const at = this._reserve(1)
-    this._target[at] = value
+    target[at] = value
     return this
   }
 
@@ -76,56 +80,56 @@ export abstract class NumberWrites {
   writeBigUInt64BE(value: bigint): this {
     checkBigInt(value, BigInt.asUintN)
     const at = this._reserve(8)
-    this._target.writeBigUInt64BE(value, at)
+    target.writeBigUInt64BE(value, at)
     return this
   }
 
   writeBigUInt64LE(value: bigint): this {
     checkBigInt(value, BigInt.asUintN)
     const at = this._reserve(8)
-    this._target.writeBigUInt64LE(value, at)
+    target.writeBigUInt64LE(value, at)
     return this
   }
 
   writeBigInt64BE(value: bigint): this {
     checkBigInt(value, BigInt.asIntN)
     const at = this._reserve(8)
-    this._target.writeBigInt64BE(value, at)
+    target.writeBigInt64BE(value, at)
     return this
   }
 
   writeBigInt64LE(value: bigint): this {
     checkBigInt(value, BigInt.asIntN)
     const at = this._reserve(8)
-    this._target.writeBigInt64LE(value, at)
+    target.writeBigInt64LE(value, at)
     return this
   }
 
   writeFloatBE(value: number): this {
     checkNumber(value)
     const at = this._reserve(4)
-    this._target.writeFloatBE(value, at)
+    target.writeFloatBE(value, at)
     return this
   }
 
   writeFloatLE(value: number): this {
     checkNumber(value)
     const at = this._reserve(4)
-    this._target.writeFloatLE(value, at)
+    target.writeFloatLE(value, at)
     return this
   }
 
   writeDoubleBE(value: number): this {
     checkNumber(value)
     const at = this._reserve(8)
-    this._target.writeDoubleBE(value, at)
+    target.writeDoubleBE(value, at)
     return this
   }
 
   writeDoubleLE(value: number): this {
     checkNumber(value)
     const at = this._reserve(8)
-    this._target.writeDoubleLE(value, at)
+    target.writeDoubleLE(value, at)
     return this
   }
 
@@ -133,7 +137,6 @@ export abstract class NumberWrites {
 
   #write16BE(value: number): this {
     const at = this._reserve(2)
-    const target = this._target
     target[at] = value >> 8
     target[at + 1] = value
     return this
@@ -141,7 +144,6 @@ export abstract class NumberWrites {
 
   #write16LE(value: number): this {
     const at = this._reserve(2)
-    const target = this._target
     target[at] = value
     target[at + 1] = value >> 8
     return this
@@ -149,7 +151,6 @@ export abstract class NumberWrites {
 
   #write32BE(value: number): this {
     const at = this._reserve(4)
-    const target = this._target
     target[at] = value >> 24
     target[at + 1] = value >> 16
     target[at + 2] = value >> 8
@@ -159,7 +160,6 @@ export abstract class NumberWrites {
 
   #write32LE(value: number): this {
     const at = this._reserve(4)
-    const target = this._target
     target[at] = value
     target[at + 1] = value >> 8
     target[at + 2] = value >> 16

@@ -3,7 +3,7 @@ import type { LinkBuffer } from '../link-buffer.ts'
 import type { Builder } from './builder.ts'
 import { Chain } from './chain.ts'
 import { NODE_BYTES_MAX, PIECE_BYTES_MAX } from './limits.ts'
-import { NumberWrites } from './number-writes.ts'
+import { NumberWrites, roomIn } from './number-writes.ts'
 import { checkInteger } from './validate.ts'
 
 /** A character of a JavaScript string takes at most so many bytes in UTF-8. */
@@ -111,8 +111,7 @@ export abstract class WritingEnd extends NumberWrites {
   /** @internal */
   _reserve(bytes: number): number {
     const { chunk, end } = this._writing().reserve(bytes)
-    this._target = chunk
-    return end - bytes
+    return roomIn(chunk, end - bytes)
   }
 }
 
