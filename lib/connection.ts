@@ -1,8 +1,9 @@
 import { type Address, type PackedAddress, unpackAddress } from './internal/address.ts'
+import type { Chain } from './internal/chain.ts'
 import type { CloseReason } from './internal/close-reason.ts'
-import type { Dispatcher, Opened } from './internal/dispatcher.ts'
+import type { Opened } from './internal/dispatcher.ts'
 import type { Handler, Handlers } from './internal/handlers.ts'
-import { Intake } from './internal/intake.ts'
+import type { Intake } from './internal/intake.ts'
 import { Lifecycle } from './internal/lifecycle.ts'
 import { ENDED, FINISHED, PAUSED, UNREFFED, WRITE_CLOSED } from './internal/flags.ts'
 import { checkBoolean, checkFunction, checkMillis, checkTime } from './internal/validate.ts'
@@ -40,24 +41,18 @@ export type CloseCallback = (connection: Connection, reason: CloseReason) => voi
  * `ERR_NODEPOLL_CONNECTION_CLOSED`, `close()` and `destroy()` do nothing.
  */
 export class Connection extends Lifecycle {
-  #local: PackedAddress
-  #remote: PackedAddress
-  #intake: Intake | undefined
-  #reader: Reader | undefined
-  #writeClosed: Promise<void> | undefined
-
-  /** @internal */
-  constructor(dispatcher: Dispatcher, handlers: Handlers, opened: Opened, local: Address) {
-    super(dispatcher, handlers, opened)
-    this.#local = opened.local ?? local
-    this.#remote = opened.remote ?? local
-  }
-
   /** Our end. */
-  get localAddress(): Address {
-    const address = unpackAddress(this.#local)
-    this.#local = address
-    return address
+  readonly localAddress: Address
+  #remote: PackedAddress
+  /** Up to where the driver may receive, while there is no input. */
+  #window: number
+
+  /** `path` is for unix sockets, whose addresses no event brings. @internal */
+  constructor(handlers: Handlers, opened: Opened, path: Address) {
+    super(handlers, opened)
+    this.localAddress = opened.local ?? path
+    this.#remote = opened.remote ?? path
+    this.#window = handlers.readBufferMax
   }
 
   /** The peer's end. */
@@ -69,22 +64,17 @@ export class Connection extends Lifecycle {
 
   /** The bytes that have arrived and are unread. Synchronous, never waits. */
   override get input(): LinkBuffer {
-    return (this._input ??= this.#openInput())
+    return (this._input ??= new LinkBuffer(undefined, this))
   }
 
   /** Waits for bytes. */
   get reader(): Reader {
-    return (this.#reader ??= new Reader(this))
+    return (this._extras.reader ??= new Reader(this))
   }
 
   /** Builds and sends output. */
   get writer(): Writer {
-    return (this._writer ??= new Writer(this, this._channel.dispatcher.memory))
-  }
-
-  /** Bytes the kernel has taken, as far as the driver has told: it does so with other events. */
-  get bytesWritten(): number {
-    return this._channel.sent
+    return (this._writer ??= new Writer(this))
   }
 
   /**
@@ -106,7 +96,7 @@ export class Connection extends Lifecycle {
   pause(): this {
     if (this._flags & (PAUSED | ENDED)) return this
     this._flags |= PAUSED
-    this._channel.command(COMMAND_PAUSE)
+    this._command(COMMAND_PAUSE)
     return this
   }
 
@@ -114,7 +104,7 @@ export class Connection extends Lifecycle {
   resume(): this {
     if ((this._flags & PAUSED) === 0) return this
     this._flags &= ~PAUSED
-    if (!this._hasEnded) this._channel.command(COMMAND_RESUME)
+    if (!this._hasEnded) this._command(COMMAND_RESUME)
     this._showWithheld()
     this._advanceSoon()
     return this
@@ -133,7 +123,7 @@ export class Connection extends Lifecycle {
    */
   setReadTimeout(ms: number): this {
     checkMillis(ms, 'ms')
-    return this.#wait('reading', (patience) => (patience.ms = ms))
+    return this._wait('reading', (patience) => (patience.ms = ms))
   }
 
   /**
@@ -145,7 +135,7 @@ export class Connection extends Lifecycle {
    */
   setWriteTimeout(ms: number): this {
     checkMillis(ms, 'ms')
-    return this.#wait('writing', (patience) => (patience.ms = ms))
+    return this._wait('writing', (patience) => (patience.ms = ms))
   }
 
   /**
@@ -155,8 +145,8 @@ export class Connection extends Lifecycle {
    * @param ms An integer from 0, which is never, to 2³¹ − 1.
    */
   setIdleTimeout(ms: number): this {
-    this._idleMs = checkMillis(ms, 'ms')
-    if (!this._hasEnded) this._channel.command(COMMAND_IDLE, ms)
+    this._extras.idleMs = checkMillis(ms, 'ms')
+    if (!this._hasEnded) this._command(COMMAND_IDLE, ms)
     return this
   }
 
@@ -169,19 +159,19 @@ export class Connection extends Lifecycle {
    */
   setReadDeadline(at: Date | number | null): this {
     const time = checkTime(at, 'at')
-    return this.#wait('reading', (patience) => (patience.deadline = time))
+    return this._wait('reading', (patience) => (patience.deadline = time))
   }
 
   /** Until when {@link Writer.drained} may wait: likewise, in place of the write timeout. */
   setWriteDeadline(at: Date | number | null): this {
     const time = checkTime(at, 'at')
-    return this.#wait('writing', (patience) => (patience.deadline = time))
+    return this._wait('writing', (patience) => (patience.deadline = time))
   }
 
   /** Whether small segments are sent at once (`TCP_NODELAY`). No effect on unix sockets. */
   setNoDelay(on: boolean): this {
     checkBoolean(on, 'on')
-    if (!this._hasEnded) this._channel.command(COMMAND_NO_DELAY, on ? 1 : 0)
+    if (!this._hasEnded) this._command(COMMAND_NO_DELAY, on ? 1 : 0)
     return this
   }
 
@@ -189,7 +179,7 @@ export class Connection extends Lifecycle {
   setKeepAlive(options: KeepAlive | false): this {
     const words = keepAliveWords(checkKeepAlive(options, 'options'))
     const { idleSeconds, intervalSeconds, count } = words ?? NO_KEEP_ALIVE
-    if (!this._hasEnded) this._channel.keepAlive(idleSeconds, intervalSeconds, count)
+    if (!this._hasEnded) this._keepAlive(idleSeconds, intervalSeconds, count)
     return this
   }
 
@@ -197,7 +187,7 @@ export class Connection extends Lifecycle {
   ref(): this {
     if ((this._flags & (UNREFFED | FINISHED)) === UNREFFED) {
       this._flags &= ~UNREFFED
-      this._channel.dispatcher.hold()
+      this._dispatcher.hold()
     }
     return this
   }
@@ -206,7 +196,7 @@ export class Connection extends Lifecycle {
   unref(): this {
     if ((this._flags & (UNREFFED | FINISHED)) === 0) {
       this._flags |= UNREFFED
-      this._channel.dispatcher.unhold()
+      this._dispatcher.unhold()
     }
     return this
   }
@@ -244,10 +234,8 @@ export class Connection extends Lifecycle {
    * promise. After the end of the connection it does nothing.
    */
   closeWrite(): Promise<void> {
-    if (this.#writeClosed === undefined) {
-      this.#writeClosed = this._isOver ? Promise.resolve() : this.#closeWrite()
-    }
-    return this.#writeClosed
+    const { _extras: extras } = this
+    return (extras.writeClosed ??= this._isOver ? Promise.resolve() : this._closeWrite())
   }
 
   /**
@@ -295,28 +283,37 @@ export class Connection extends Lifecycle {
 
   /** How far input may come. @internal */
   get _intake(): Intake {
-    if (this.#intake === undefined) this._input ??= this.#openInput()
-    return this.#intake as Intake
+    return this.input._chain.intake as Intake
+  }
+
+  /** @internal */
+  _beginInput(): Chain {
+    const intake = this._dispatcher.memory.intakes.take()
+    const { readBufferMax } = this._handlers
+    intake.begin(this, this.bytesRead, this.#window, readBufferMax)
+    return intake.chain
+  }
+
+  /** @internal */
+  _endInput({ intake }: Chain): boolean {
+    if (!intake?.isIdle || this._flags & FINISHED) return false
+    this.#window = intake.end()
+    this._dispatcher.memory.intakes.give(intake)
+    return true
   }
 
   /** Changes how long calls wait. After the end nothing waits. */
-  #wait(...change: Parameters<Waits['change']>): this {
+  private _wait(...change: Parameters<Waits['change']>): this {
     if (!this._hasEnded) this._waits.change(...change)
     return this
   }
 
-  #closeWrite(): Promise<void> {
+  private _closeWrite(): Promise<void> {
     const { writer } = this
     writer._drop()
     const drained = writer.drained()
     this._flags |= WRITE_CLOSED
-    this._channel.command(COMMAND_CLOSE_WRITE)
+    this._command(COMMAND_CLOSE_WRITE)
     return drained
-  }
-
-  #openInput(): LinkBuffer {
-    const input = new LinkBuffer(undefined, this._channel.dispatcher.memory, 'input')
-    this.#intake = new Intake(this._channel, input._chain, this._handlers.readBufferMax)
-    return input
   }
 }

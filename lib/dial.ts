@@ -67,6 +67,8 @@ function dialHandlers(options: DialOptions, { treatment }: Dialing): Handlers {
     onDisconnect: options.onDisconnect as Handlers['onDisconnect'],
     onError: options.onError,
     scope: currentScope(),
+    owner: undefined,
+    closed: () => {},
     ended: () => {},
   }
 }

@@ -30,7 +30,9 @@ export class EventLoop {
   /** The number by which its listeners share the limit to connections. */
   #limit = 0
   readonly #handlers: Handlers
-  readonly #connections: Set<Connection> = new Set()
+  #connectionCount = 0
+  /** Connections that have left the tables of the lanes, and whose close callbacks are to come. */
+  readonly #ending: Set<Connection> = new Set()
   readonly #listeners: Set<Listener> = new Set()
   #isShutDown = false
   #isReffed = true
@@ -52,18 +54,25 @@ export class EventLoop {
       onDisconnect: onDisconnect?.bind(options),
       onError: onError?.bind(options),
       scope: currentScope(),
+      owner: this,
+      closed: (connection) => this.#ending.add(connection),
       ended: () => {},
     }
   }
 
   /** Connections whose close callbacks have not run yet. */
   get connectionCount(): number {
-    return this.#connections.size
+    return this.#connectionCount
   }
 
-  /** These connections. */
-  connections(): IterableIterator<Connection> {
-    return this.#connections.values()
+  /** These connections. Those that open or end meanwhile may be among them or not. */
+  *connections(): IterableIterator<Connection> {
+    for (const { connections } of startedRuntime()?.dispatcher.lanes ?? []) {
+      for (const connection of connections) {
+        if (connection?._handlers.owner === this) yield connection
+      }
+    }
+    yield* this.#ending
   }
 
   /**
@@ -96,7 +105,7 @@ export class EventLoop {
       limit: this.#limit,
       accepted: (opened) => {
         open++
-        this.#accept(new Connection(dispatcher, handlers, opened, listener.address))
+        this.#accept(new Connection(handlers, opened, listener.address))
       },
       failed: (error) => reportError(handlers.onError, error),
     })
@@ -127,9 +136,9 @@ export class EventLoop {
     const isInTime = await Promise.race([drained.then(() => true), deadline.passed])
     deadline.cancel()
     if (isInTime) return
-    const left = this.#connections.size
+    const left = this.#connectionCount
     if (force) {
-      for (const connection of this.#connections) {
+      for (const connection of this.connections()) {
         connection._end({ by: 'shutdown' }, COMMAND_RESET)
       }
     }
@@ -139,14 +148,14 @@ export class EventLoop {
   /** Lets its listeners and connections keep the process alive, as they do at first. */
   ref(): this {
     this.#isReffed = true
-    for (const each of [...this.#listeners, ...this.#connections]) each.ref()
+    for (const each of [...this.#listeners, ...this.connections()]) each.ref()
     return this
   }
 
   /** Lets the process end although they are open, those of now and of later. */
   unref(): this {
     this.#isReffed = false
-    for (const each of [...this.#listeners, ...this.#connections]) each.unref()
+    for (const each of [...this.#listeners, ...this.connections()]) each.unref()
     return this
   }
 
@@ -155,14 +164,15 @@ export class EventLoop {
   }
 
   #accept(connection: Connection): void {
-    this.#connections.add(connection)
+    this.#connectionCount++
     if (!this.#isReffed) connection.unref()
     connection._opened()
     if (this.#isShutDown) connection._closeWhenIdle()
   }
 
   #ended(connection: Connection): void {
-    this.#connections.delete(connection)
+    this.#connectionCount--
+    this.#ending.delete(connection)
     for (const watch of this.#watchers) watch()
   }
 
@@ -175,10 +185,12 @@ export class EventLoop {
     const warning = setTimeout(() => this.#warn(), SHUTDOWN_WARNING_MS)
     warning.unref()
     await Promise.all(Array.from(this.#listeners, (listener) => listener.close()))
-    for (const connection of this.#connections) connection._closeWhenIdle()
+    for (const connection of this.connections()) connection._closeWhenIdle()
     await this.#until(() => {
-      for (const connection of this.#connections) {
-        if (caller === undefined || !this.#callers.has(connection)) return false
+      if (this.#connectionCount === 0) return true
+      if (caller === undefined) return false
+      for (const connection of this.connections()) {
+        if (!this.#callers.has(connection)) return false
       }
       return true
     })
@@ -186,7 +198,7 @@ export class EventLoop {
   }
 
   #warn(): void {
-    const { size } = this.#connections
+    const size = this.#connectionCount
     const pending = startedRuntime()?.dispatcher.handlersPending ?? 0
     process.emitWarning(
       `shutdown() waits for ${size} connections; ${pending} handlers are pending. ` +

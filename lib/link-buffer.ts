@@ -1,9 +1,7 @@
 import { failure, invalidArgType, invalidArgValue } from './errors.ts'
 import { Builder } from './internal/builder.ts'
 import { Chain } from './internal/chain.ts'
-import { Guard } from './internal/guard.ts'
 import { GATHER_BYTES_MAX, PIECE_BYTES_MAX, UNRELEASED_MAX } from './internal/limits.ts'
-import type { Memory } from './internal/memory.ts'
 import { foundIn, NumberReads } from './internal/number-reads.ts'
 import { currentRuntime } from './internal/runtime.ts'
 import { indexOf, lengthOf } from './internal/search.ts'
@@ -14,8 +12,12 @@ const EMPTY = Buffer.alloc(0)
 /** Where numbers are put together whose bytes lie in more than one node. */
 const scratch = Buffer.alloc(8)
 
-/** Whose bytes these are, which decides what may be done with them. */
-type Kind = 'own' | 'input' | 'slice'
+/** Whose input a LinkBuffer is: gives it something to read from, and takes it back. */
+interface Source {
+  _beginInput(): Chain
+  /** Whether it has been taken back. */
+  _endInput(chain: Chain): boolean
+}
 
 /** What buffers that their users make hold, to be given back if they are dropped unclosed. */
 const dropped = new FinalizationRegistry<readonly { clear(): void }[]>((held) => {
@@ -72,14 +74,12 @@ const dropped = new FinalizationRegistry<readonly { clear(): void }[]>((held) =>
  * ```
  */
 export class LinkBuffer extends NumberReads {
-  readonly #chain: Chain
-  readonly #kind: Kind
+  /** What is read from. The input of a connection has none while it is empty and released. */
+  #chain: Chain | undefined
   /** What was written and not flushed. Only buffers of the user's own are written. */
   readonly #builder: Builder | undefined
-  readonly #guard: Guard | undefined
-  /** A view over several nodes that was made since the last release, and its position. */
-  #gathered: Buffer | undefined
-  #gatheredAt = 0
+  /** The connection that this is the input of. */
+  readonly #source: Source | undefined
 
   /**
    * Makes a buffer of your own. The first one starts the runtime, as a listener does.
@@ -90,24 +90,27 @@ export class LinkBuffer extends NumberReads {
    */
   constructor(size?: number)
   /** @internal */
-  constructor(size: undefined, memory: Memory, kind: Kind)
-  constructor(size?: number, memory?: Memory, kind: Kind = 'own') {
+  constructor(size: undefined, from: Source | Chain)
+  constructor(size?: number, from?: Source | Chain) {
     super()
-    const bytes = checkOptionalInteger(size, 'size', 0, PIECE_BYTES_MAX, 0)
-    const arena = memory ?? currentRuntime().dispatcher.memory
-    this.#chain = new Chain(arena, kind === 'input' ? UNRELEASED_MAX : Infinity)
-    this.#kind = kind
-    if (arena.guards) this.#guard = new Guard()
-    if (kind === 'own') this.#builder = new Builder(arena)
-    if (bytes > 0) arena.prepare(bytes)
-    if (kind !== 'input') {
-      dropped.register(this, this.#builder ? [this.#chain, this.#builder] : [this.#chain])
+    if (from === undefined) {
+      const bytes = checkOptionalInteger(size, 'size', 0, PIECE_BYTES_MAX, 0)
+      const { memory } = currentRuntime().dispatcher
+      this.#chain = new Chain(memory, Infinity)
+      this.#builder = new Builder(memory)
+      if (bytes > 0) memory.prepare(bytes)
+      dropped.register(this, [this.#chain, this.#builder])
+    } else if (from instanceof Chain) {
+      this.#chain = from
+      dropped.register(this, [from])
+    } else {
+      this.#source = from
     }
   }
 
   /** Bytes that can be read. */
   get length(): number {
-    return this.#chain.length
+    return this.#chain === undefined ? 0 : this.#chain.length
   }
 
   /**
@@ -116,7 +119,7 @@ export class LinkBuffer extends NumberReads {
    */
   next(n: number): Buffer {
     const bytes = this.peek(n)
-    this.#chain.advance(n)
+    this._advance(n)
     return bytes
   }
 
@@ -127,20 +130,19 @@ export class LinkBuffer extends NumberReads {
   peek(n: number, offset = 0): Buffer {
     checkCount(n)
     checkCount(offset, 'offset')
-    this.#need(n + offset)
+    const chain = this._need(n + offset)
     if (n === 0) return EMPTY
-    if (this.#guard !== undefined) return this.#guard.copy(this.#chain, n, offset)
-    const { segment, skip } = this.#chain.find(offset)
-    if (n > segment.end - segment.at - skip) return this.#gather(n, offset)
-    this.#chain.hasViews = true
-    return this.#chain.memory.view(segment, segment.at + skip, n)
+    if (chain.guard !== undefined) return chain.guard.copy(chain, n, offset)
+    const { segment, skip } = chain.find(offset)
+    if (n > segment.end - segment.at - skip) return this._gather(chain, n, offset)
+    chain.hasViews = true
+    return chain.memory.view(segment, segment.at + skip, n)
   }
 
   /** Consumes `n` bytes. */
   skip(n: number): void {
     checkCount(n)
-    this.#need(n)
-    this.#chain.advance(n)
+    this._need(n).advance(n)
   }
 
   /**
@@ -151,7 +153,7 @@ export class LinkBuffer extends NumberReads {
    */
   until(delimiter: number | Uint8Array): Buffer | undefined {
     const wanted = checkDelimiter(delimiter)
-    const index = indexOf(this.#chain, wanted, 0)
+    const index = this.#chain === undefined ? -1 : indexOf(this.#chain, wanted, 0)
     return index < 0 ? undefined : this.next(index + lengthOf(wanted))
   }
 
@@ -162,30 +164,31 @@ export class LinkBuffer extends NumberReads {
    */
   indexOf(delimiter: number | Uint8Array, from = 0): number {
     checkCount(from, 'from')
-    return indexOf(this.#chain, checkDelimiter(delimiter), from)
+    const wanted = checkDelimiter(delimiter)
+    return this.#chain === undefined ? -1 : indexOf(this.#chain, wanted, from)
   }
 
   /** Consumes `n` bytes and returns them as a string of the caller's own. */
   readString(n: number, encoding: BufferEncoding = 'utf8'): string {
     checkCount(n)
-    this.#need(n)
+    const chain = this._need(n)
     if (n === 0) return ''
-    const { read } = this.#chain
+    const { read } = chain
     const text =
       read !== undefined && n <= read.end - read.at
         ? read.chunk.toString(encoding, read.at, read.at + n)
         : this.peek(n).toString(encoding)
-    this.#chain.advance(n)
+    chain.advance(n)
     return text
   }
 
   /** Consumes `n` bytes and returns a copy of them that stays valid for ever. */
   readBinary(n: number): Buffer {
     checkCount(n)
-    this.#need(n)
+    const chain = this._need(n)
     const copy = Buffer.allocUnsafe(n)
-    this.#chain.copyTo(copy, 0)
-    this.#chain.advance(n)
+    chain.copyTo(copy, 0)
+    chain.advance(n)
     return copy
   }
 
@@ -196,21 +199,23 @@ export class LinkBuffer extends NumberReads {
    */
   slice(n: number): LinkBuffer {
     checkCount(n)
-    this.#need(n)
-    const slice = new LinkBuffer(undefined, this.#chain.memory, 'slice')
-    slice.#chain.borrow(this.#chain, n)
-    return slice
+    const chain = this._need(n)
+    const slice = new Chain(chain.memory, Infinity)
+    slice.borrow(chain, n)
+    return new LinkBuffer(undefined, slice)
   }
 
   /** Views of what is there, node by node. Consumes nothing. */
   *chunks(): IterableIterator<Buffer> {
-    this.#chain.hasViews = true
-    for (let segment = this.#chain.read; segment !== undefined; segment = segment.next) {
+    const chain = this.#chain
+    if (chain === undefined) return
+    chain.hasViews = true
+    for (let segment = chain.read; segment !== undefined; segment = segment.next) {
       const { at, end } = segment
       if (at === end) continue
-      const bytes = this.#chain.memory.view(segment, at, end - at)
-      if (this.#guard === undefined) yield bytes
-      else yield this.#guard.view(bytes.length).fill(bytes)
+      const bytes = chain.memory.view(segment, at, end - at)
+      if (chain.guard === undefined) yield bytes
+      else yield chain.guard.view(bytes.length).fill(bytes)
     }
   }
 
@@ -219,9 +224,11 @@ export class LinkBuffer extends NumberReads {
    * another connection's bytes from then on.
    */
   release(): void {
-    this.#gathered = undefined
-    this.#guard?.end()
-    this.#chain.release()
+    const chain = this.#chain
+    if (chain === undefined) return
+    this._endViews(chain)
+    chain.release()
+    if (this.#source?._endInput(chain)) this.#chain = undefined
   }
 
   override get mallocLength(): number {
@@ -230,7 +237,7 @@ export class LinkBuffer extends NumberReads {
 
   /** Makes what was written readable. Views of `malloc` become read-only by contract. */
   flush(): this {
-    this.#chain.add(this._writing().finish())
+    this._chain.add(this._writing().finish())
     return this
   }
 
@@ -241,80 +248,90 @@ export class LinkBuffer extends NumberReads {
    * @throws `ERR_NODEPOLL_UNSUPPORTED` for the input of a connection, which ends with it.
    */
   close(): void {
-    if (this.#kind === 'input') {
+    if (this.#source !== undefined) {
       throw failure('ERR_NODEPOLL_UNSUPPORTED', 'the input ends with its connection')
     }
-    this.#gathered = undefined
-    this.#guard?.end()
-    this.#chain.clear()
+    this._endViews(this._chain)
+    this._chain.clear()
     this.#builder?.clear()
   }
 
   /** @internal */
   _writing(): Builder {
     if (this.#builder !== undefined) return this.#builder
-    const what = this.#kind === 'input' ? 'the input of a connection' : 'a slice'
+    const what = this.#source === undefined ? 'a slice' : 'the input of a connection'
     throw failure('ERR_NODEPOLL_UNSUPPORTED', `${what} can only be read`)
   }
 
   /** @internal */
   get _chain(): Chain {
+    return (this.#chain ??= (this.#source as Source)._beginInput())
+  }
+
+  /** What can be shared of it, if there is anything. @internal */
+  get _openChain(): Chain | undefined {
     return this.#chain
   }
 
   /** @internal */
   _locate(bytes: number, offset: number): number {
-    const { read, consumed, consumedMax } = this.#chain
+    const { read, consumed, consumedMax } = this._chain
     const isNear = offset === 0 && read !== undefined && read.end - read.at >= bytes
     if (isNear && consumed <= consumedMax) {
       return foundIn(read.chunk, read.at)
     }
-    return this.#locateFar(bytes, offset)
+    return this._locateFar(bytes, offset)
   }
 
   /** @internal */
   _advance(bytes: number): void {
-    this.#chain.advance(bytes)
+    this._chain.advance(bytes)
   }
 
-  #locateFar(bytes: number, offset: number): number {
+  private _locateFar(bytes: number, offset: number): number {
     checkCount(offset, 'offset')
-    this.#need(bytes + offset)
-    const { segment, skip } = this.#chain.find(offset)
+    const chain = this._need(bytes + offset)
+    const { segment, skip } = chain.find(offset)
     if (segment.end - segment.at - skip >= bytes) {
       return foundIn(segment.chunk, segment.at + skip)
     }
-    this.#chain.copyTo(bytes === scratch.length ? scratch : scratch.subarray(0, bytes), offset)
+    chain.copyTo(bytes === scratch.length ? scratch : scratch.subarray(0, bytes), offset)
     return foundIn(scratch, 0)
   }
 
   /** Bytes of several nodes in one piece: many are moved into one node, few are copied. */
-  #gather(n: number, offset: number): Buffer {
-    if (n > GATHER_BYTES_MAX && this.#chain.join(offset + n)) return this.peek(n, offset)
-    const position = this.#chain.consumed + offset
-    const gathered = this.#gathered
-    if (gathered?.length === n && this.#gatheredAt === position) return gathered
+  private _gather(chain: Chain, n: number, offset: number): Buffer {
+    if (n > GATHER_BYTES_MAX && chain.join(offset + n)) return this.peek(n, offset)
+    const position = chain.consumed + offset
+    const { gathered } = chain
+    if (gathered?.bytes.length === n && gathered.position === position) return gathered.bytes
     const bytes = Buffer.allocUnsafe(n)
-    this.#chain.copyTo(bytes, offset)
-    this.#gathered = bytes
-    this.#gatheredAt = position
+    chain.copyTo(bytes, offset)
+    chain.gathered = { bytes, position }
     return bytes
+  }
+
+  private _endViews(chain: Chain): void {
+    chain.gathered = undefined
+    chain.guard?.end()
   }
 
   /** Throws if so much is read and unreleased that nothing more may be read. @internal */
   _checkReleased(): void {
-    if (this.#chain.consumed > this.#chain.consumedMax) {
+    const chain = this.#chain
+    if (chain !== undefined && chain.consumed > chain.consumedMax) {
       const what = `more than ${UNRELEASED_MAX >> 20} MiB are read and unreleased`
       throw failure('ERR_NODEPOLL_UNRELEASED', what)
     }
   }
 
-  #need(n: number): void {
+  private _need(n: number): Chain {
     this._checkReleased()
-    const { length } = this.#chain
+    const { length } = this
     if (n > length) {
       throw failure('ERR_NODEPOLL_SHORT_BUFFER', `${n} bytes are wanted, ${length} are there`)
     }
+    return this._chain
   }
 }
 

@@ -1,8 +1,7 @@
 import type { Connection } from './connection.ts'
 import { closedError, failure, isNodepollError } from './errors.ts'
-import { Builder } from './internal/builder.ts'
+import type { Builder } from './internal/builder.ts'
 import { ACKNOWLEDGE_BYTES, REFERENCE_BYTES_MIN, WRITE_LIMIT_FACTOR } from './internal/limits.ts'
-import type { Memory } from './internal/memory.ts'
 import { now } from './internal/patience.ts'
 import { WritingEnd } from './internal/writing-end.ts'
 import { COMMAND_ACKNOWLEDGE } from './native/record.ts'
@@ -37,19 +36,14 @@ const noop = (): void => {}
  */
 export class Writer extends WritingEnd {
   readonly #connection: Connection
-  readonly #builder: Builder
-  /** Pending bytes at which `flush` says false. */
-  readonly #max: number
+  /** What was written and not flushed, if anything. */
+  #builder: Builder | undefined
   #flushed = 0
-  /** Up to where the driver has been asked to tell of its progress. */
-  #acknowledged = 0
 
   /** @internal */
-  constructor(connection: Connection, memory: Memory) {
+  constructor(connection: Connection) {
     super()
     this.#connection = connection
-    this.#builder = new Builder(memory)
-    this.#max = connection._handlers.writeBufferMax
   }
 
   /** Flushed bytes that the kernel has not taken, as far as the driver has told. */
@@ -58,7 +52,7 @@ export class Writer extends WritingEnd {
   }
 
   override get mallocLength(): number {
-    return this.#builder.length
+    return this.#builder?.length ?? 0
   }
 
   /**
@@ -72,14 +66,18 @@ export class Writer extends WritingEnd {
   flush(): boolean {
     const connection = this.#connection
     connection._checkWritable()
-    this.#checkLimit()
-    this.#flushed += this.#builder.length
-    for (let segment = this.#builder.finish(); segment !== undefined; segment = segment.next) {
-      connection._channel.send(segment)
+    this._checkLimit()
+    const builder = this.#builder
+    if (builder !== undefined) {
+      this.#flushed += builder.length
+      for (let segment = builder.finish(); segment !== undefined; segment = segment.next) {
+        connection._send(segment)
+      }
+      this._giveBack(builder)
     }
     const pending = this.pendingLength
-    if (pending >= ACKNOWLEDGE_BYTES) this.#acknowledge()
-    return pending <= this.#max
+    if (pending >= ACKNOWLEDGE_BYTES) this._acknowledge()
+    return pending <= connection._handlers.writeBufferMax
   }
 
   /** Writes and flushes, or does neither. @internal */
@@ -103,7 +101,7 @@ export class Writer extends WritingEnd {
    * again.
    */
   drained(): Promise<void> {
-    const draining: Promise<void> = this.#drained(() => draining.catch(noop))
+    const draining: Promise<void> = this._drained(() => draining.catch(noop))
     return draining
   }
 
@@ -115,7 +113,7 @@ export class Writer extends WritingEnd {
   override writeBinary(bytes: Uint8Array): this {
     if (bytes instanceof Uint8Array && bytes.length >= REFERENCE_BYTES_MIN) {
       const builder = this._writing()
-      const shared = this.#connection._input?._chain.shareView(bytes)
+      const shared = this.#connection._input?._openChain?.shareView(bytes)
       if (shared !== undefined) {
         builder.addShared(shared)
         return this
@@ -126,22 +124,29 @@ export class Writer extends WritingEnd {
 
   /** Gives back what was written and never flushed. @internal */
   _drop(): void {
+    if (this.#builder === undefined) return
     this.#builder.clear()
+    this._giveBack(this.#builder)
   }
 
   /** @internal */
   _writing(): Builder {
     this.#connection._checkWritable()
-    return this.#builder
+    return (this.#builder ??= this.#connection._dispatcher.memory.builders.take())
   }
 
-  async #drained(ignore: () => void): Promise<void> {
+  private _giveBack(builder: Builder): void {
+    this.#builder = undefined
+    this.#connection._dispatcher.memory.builders.give(builder)
+  }
+
+  private async _drained(ignore: () => void): Promise<void> {
     const connection = this.#connection
     const target = this.#flushed
     const since = now()
     let isLate = false
     while (connection.bytesWritten < target && !connection._hasEnded && !isLate) {
-      this.#acknowledge()
+      this._acknowledge()
       isLate = await connection._waits.drain(since)
     }
     if (connection.bytesWritten >= target) return
@@ -152,22 +157,23 @@ export class Writer extends WritingEnd {
     throw error
   }
 
-  #checkLimit(): void {
+  private _checkLimit(): void {
     const pending = this.pendingLength
-    const limit = this.#max * WRITE_LIMIT_FACTOR
-    if (pending > 0 && pending + this.#builder.length > limit) {
+    const limit = this.#connection._handlers.writeBufferMax * WRITE_LIMIT_FACTOR
+    if (pending > 0 && pending + this.mallocLength > limit) {
       throw failure('ERR_NODEPOLL_WRITE_LIMIT', `more than ${limit} bytes would be pending`)
     }
-    if (!this.#connection._channel.takesOutput) {
+    if (!this.#connection._takesOutput) {
       throw failure('ERR_NODEPOLL_WRITE_LIMIT', 'too many flushes wait for the I/O thread')
     }
   }
 
-  #acknowledge(): void {
+  private _acknowledge(): void {
+    const { _extras: extras } = this.#connection
     // The driver tells of its progress until it has come so far.
-    if (this.#connection.bytesWritten < this.#acknowledged) return
-    this.#acknowledged = this.#flushed
-    this.#connection._channel.command(COMMAND_ACKNOWLEDGE)
+    if (this.#connection.bytesWritten < extras.acknowledged) return
+    extras.acknowledged = this.#flushed
+    this.#connection._command(COMMAND_ACKNOWLEDGE)
   }
 }
 

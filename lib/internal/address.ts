@@ -6,9 +6,17 @@ export type Address =
 const FAMILY_IPV4 = 4
 const FAMILY_IPV6 = 6
 
+/** Words of an address in a ring. */
+const ADDRESS_WORDS = 6
+
+/** In front of an IPv4 address that is mapped into IPv6: as text, and as the third word of four. */
+const MAPPED = '::ffff:'
+const MAPPED_WORD = 0xffff
+
 /**
- * An address, or an IPv4 address with its port as one number, 2¹⁶ · address + port: most are never
- * looked at, and as objects and strings they would be a good part of what a connection takes.
+ * An address, or an IPv4 address with its port as one number, 2¹⁶ · address + port, and as a number
+ * below zero (its complement) one that is mapped into IPv6: most are never looked at, and as
+ * objects and strings they would be a good part of what a connection takes.
  */
 export type PackedAddress = Address | number
 
@@ -16,8 +24,12 @@ const PORTS = 2 ** 16
 
 export function unpackAddress(packed: PackedAddress): Address {
   if (typeof packed !== 'number') return packed
-  const bits = Math.floor(packed / PORTS)
-  return { family: 'IPv4', address: formatIPv4(bits), port: packed % PORTS }
+  const isMapped = packed < 0
+  const bits = isMapped ? -1 - packed : packed
+  const address = formatIPv4(Math.floor(bits / PORTS))
+  const port = bits % PORTS
+  if (isMapped) return { family: 'IPv6', address: `${MAPPED}${address}`, port }
+  return { family: 'IPv4', address, port }
 }
 
 /**
@@ -31,9 +43,30 @@ export function readAddress(words: Int32Array, at: number): PackedAddress | unde
     case FAMILY_IPV4:
       return ((words[at + 1] as number) >>> 0) * PORTS + port
     case FAMILY_IPV6:
+      if (isMappedAt(words, at + 1)) return -1 - (((words[at + 4] as number) >>> 0) * PORTS + port)
       return { family: 'IPv6', address: formatIPv6(words, at + 1), port }
     default:
       return undefined
+  }
+}
+
+/** Reads addresses most of which are the same, which are then one object. */
+export class RepeatedAddress {
+  readonly #words: Int32Array = new Int32Array(ADDRESS_WORDS)
+  #address: Address | undefined
+
+  read(words: Int32Array, at: number): Address | undefined {
+    let isSame = true
+    for (let index = 0; index < ADDRESS_WORDS; index++) {
+      if (this.#words[index] === words[at + index]) continue
+      this.#words[index] = words[at + index] as number
+      isSame = false
+    }
+    if (!isSame) {
+      const packed = readAddress(words, at)
+      this.#address = packed === undefined ? undefined : unpackAddress(packed)
+    }
+    return this.#address
   }
 }
 
@@ -58,13 +91,15 @@ function formatIPv6(words: Int32Array, at: number): string {
     const word = words[at + index] as number
     groups.push(word >>> 16, word & 0xffff)
   }
-  const isMapped = groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff
-  if (isMapped) return `::ffff:${formatIPv4(words[at + 3] as number)}`
   const [from, length] = longestZeroRun(groups)
   const scope = (words[at + 4] as number) >>> 0
   const text =
     length < 2 ? hex(groups) : `${hex(groups.slice(0, from))}::${hex(groups.slice(from + length))}`
   return scope === 0 ? text : `${text}%${scope}`
+}
+
+function isMappedAt(words: Int32Array, at: number): boolean {
+  return words[at] === 0 && words[at + 1] === 0 && words[at + 2] === MAPPED_WORD
 }
 
 function hex(groups: readonly number[]): string {

@@ -84,7 +84,7 @@ export class Attempt {
       connected: (opened) => {
         settle()
         const own: Address = { family: 'unix', path: isPath ? host : '' }
-        this.#outcome.connected(new Connection(dispatcher, this.#handlers, opened, own))
+        this.#outcome.connected(new Connection(this.#handlers, opened, own))
       },
       failed: (errno) => {
         settle()

@@ -1,9 +1,18 @@
+import { Guard } from './guard.ts'
+import type { Intake } from './intake.ts'
 import { REST_BYTES_MAX } from './limits.ts'
+import { Loan } from './loan.ts'
 import type { Memory } from './memory.ts'
 import { NO_NODE, Segment } from './segment.ts'
 
 /** Chains of ended connections with nodes that views may lead to. */
 const abandoned = new FinalizationRegistry<() => void>((release) => release())
+
+/** A copy of bytes that lie in several nodes, and the position of the first of them. */
+interface Gathered {
+  readonly bytes: Buffer
+  readonly position: number
+}
 
 /**
  * Segments in a row, consumed from the front and released behind.
@@ -29,29 +38,49 @@ export class Chain {
   hasViews = false
   /** Where it stands among the {@link Rests}, or −1. */
   restAt = -1
-  /** Once this position is consumed, `onMoved` is told. */
+  /** Once this position is consumed, the intake is told. */
   moveAt: number = Infinity
-  onMoved: { moved(): void } | undefined
+  /** For the input of a connection: how far it may come. */
+  intake: Intake | undefined
+  /** Bytes that slices of it hold. They count as held until these give them back. */
+  lent = 0
+  /** How often it was released. */
+  releases = 0
+  /** Bytes of several nodes that were shown since the last release, as a copy. */
+  gathered: Gathered | undefined
   readonly memory: Memory
+  readonly guard: Guard | undefined
   /** The first segment that is held, read or not. */
   #head: Segment | undefined
   #tail: Segment | undefined
   #isAbandoned = false
   readonly #heldMax: number
-  /** Bytes that slices of it hold. They count as held until these give them back. */
-  #lent = 0
-  #releases = 0
-  /** The chain that this one is a slice of, and how many of its bytes are held here. */
-  #lender: Chain | undefined
-  #borrowed = 0
-  /** How often the lender had been released when they were lent. */
-  #borrowedAt = 0
+  /** What it holds of another chain, if it is a slice. */
+  #loan: Loan | undefined
 
   /** `heldMax` bounds the consumed bytes that wait for their release. */
   constructor(memory: Memory, heldMax: number) {
     this.memory = memory
     this.#heldMax = heldMax
     this.consumedMax = heldMax
+    this.guard = memory.guards ? new Guard() : undefined
+  }
+
+  /** Begins, empty, at a position. */
+  begin(consumed: number): void {
+    this.consumed = consumed
+    this.consumedMax = consumed + this.#heldMax
+  }
+
+  /** Whether it holds nothing and nobody refers to it. */
+  get isIdle(): boolean {
+    return this.#head === undefined && this.lent === 0 && !this.#isAbandoned
+  }
+
+  /** Is left, idle, to begin again elsewhere. */
+  end(): void {
+    this.moveAt = Infinity
+    this.memory.rests.remove(this)
   }
 
   /** Gives the nodes of consumed segments back. */
@@ -66,9 +95,9 @@ export class Chain {
     if (segment === undefined) this.#tail = undefined
     this.hasViews = false
     const held = segment === undefined ? 0 : segment.at - segment.start
-    this.#releases++
-    this.consumedMax = this.consumed - held + this.#heldMax - this.#lent
-    this.#repay(this.length + held)
+    this.releases++
+    this.consumedMax = this.consumed - held + this.#heldMax - this.lent
+    this.#loan?.keep(this.length + held)
     if (this.#isAbandoned) abandoned.unregister(this)
   }
 
@@ -146,25 +175,8 @@ export class Chain {
 
   /** Takes the next `n` bytes of another chain over, which go on to count as held by that one. */
   borrow(from: Chain, n: number): void {
-    const lender = from.#lender ?? from
-    this.#lender = lender
-    this.#borrowed = n
-    this.#borrowedAt = lender.#releases
-    lender.#lent += n
-    this.memory.bytesSliced += n
+    this.#loan = new Loan(from.#loan?.lender ?? from, n)
     this.add(from.share(n))
-  }
-
-  /** Only so many of the borrowed bytes are still held here. */
-  #repay(held: number): void {
-    const lender = this.#lender
-    if (lender === undefined || held === this.#borrowed) return
-    const bytes = this.#borrowed - held
-    this.#borrowed = held
-    lender.#lent -= bytes
-    this.memory.bytesSliced -= bytes
-    // Before its next release the lender holds what it has lent, too.
-    if (this.#borrowedAt !== lender.#releases) lender.consumedMax += bytes
   }
 
   /** What goes on where the last segment ends becomes part of it: one lease will do for both. */
@@ -185,11 +197,11 @@ export class Chain {
     const first = this.read
     if (first === undefined || this.length === 0) return undefined
     this.consumed += this.length
-    if (this.consumed >= this.moveAt) this.onMoved?.moved()
+    if (this.consumed >= this.moveAt) this.intake?.moved()
     // What is taken is held here only if there may be views of it.
     if (!this.hasViews) {
       this.consumedMax += this.length
-      this.#repay(this.#borrowed - this.length)
+      this.#loan?.repay(this.length)
     }
     this.length = 0
     const taken = this.#cutAt(first)
@@ -359,7 +371,7 @@ export class Chain {
   advance(n: number): void {
     this.length -= n
     this.consumed += n
-    if (this.consumed >= this.moveAt) this.onMoved?.moved()
+    if (this.consumed >= this.moveAt) this.intake?.moved()
     let segment = this.read
     if (segment !== undefined && n < segment.end - segment.at) {
       segment.at += n

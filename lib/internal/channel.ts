@@ -4,67 +4,81 @@ import type { Dispatcher, Opened } from './dispatcher.ts'
 import type { Lane } from './lane.ts'
 import type { Segment } from './segment.ts'
 
-/** A connection's way to its driver: commands there, and how much the kernel has taken. */
-export class Channel {
-  readonly dispatcher: Dispatcher
-  /** Bytes the kernel has taken, as far as the driver has told. */
-  sent = 0
+/**
+ * A connection's way to its driver: commands there, and how much the kernel has taken.
+ *
+ * A connection is made from this. Idle ones are counted in bytes, and a class with methods that are
+ * private by `#` costs each instance a word, so that neither these classes nor those of input and
+ * output have any.
+ */
+export abstract class Channel {
   readonly #lane: Lane<Connection>
   readonly #slot: number
   readonly #generation: number
+  #sent = 0
 
-  constructor(dispatcher: Dispatcher, opened: Opened, connection: Connection) {
-    this.dispatcher = dispatcher
-    this.#lane = opened.lane
-    this.#slot = opened.slot
-    this.#generation = opened.generation
-    this.#lane.connections[this.#slot] = connection
-    dispatcher.hold()
+  constructor({ lane, slot, generation }: Opened) {
+    this.#lane = lane
+    this.#slot = slot
+    this.#generation = generation
+    lane.connections[slot] = this as unknown as Connection
+    lane.dispatcher.hold()
   }
 
-  /** Whether more output is taken. */
-  get takesOutput(): boolean {
+  /** Bytes the kernel has taken, as far as the driver has told: it does so with other events. */
+  get bytesWritten(): number {
+    return this.#sent
+  }
+
+  /** @internal */
+  get _dispatcher(): Dispatcher {
+    return this.#lane.dispatcher
+  }
+
+  /** Whether more output is taken. @internal */
+  get _takesOutput(): boolean {
     return !this.#lane.isOverfull
   }
 
-  /** Writes a command about the connection, some about a position in its input. */
-  command(kind: number, position = 0): void {
+  /** Writes a command about the connection, some about a position in its input. @internal */
+  _command(kind: number, position = 0): void {
     this.#lane.command(kind, this.#slot, this.#generation, position | 0)
-    this.dispatcher.schedule()
+    this.#lane.dispatcher.schedule()
   }
 
-  /** Sets how a silent peer is probed: seconds and a count. */
-  keepAlive(idle: number, interval: number, count: number): void {
+  /** Sets how a silent peer is probed: seconds and a count. @internal */
+  _keepAlive(idle: number, interval: number, count: number): void {
     const [slot, generation] = [this.#slot, this.#generation]
     this.#lane.commandSegment(COMMAND_KEEP_ALIVE, slot, generation, idle, interval, count)
-    this.dispatcher.schedule()
+    this.#lane.dispatcher.schedule()
   }
 
-  /** Hands room over for what is received from a position on, with its lease. */
-  fill({ node, at, end }: Segment, position: number): void {
+  /** Hands room over for what is received from a position on, with its lease. @internal */
+  _fill({ node, at, end }: Segment, position: number): void {
     const [slot, generation] = [this.#slot, this.#generation]
     this.#lane.commandSegment(COMMAND_FILL, slot, generation, node, at, end - at, position | 0)
-    this.dispatcher.schedule()
+    this.#lane.dispatcher.schedule()
   }
 
-  /** Hands a segment over to be sent, with its lease. */
-  send({ node, at, end }: Segment): void {
+  /** Hands a segment over to be sent, with its lease. @internal */
+  _send({ node, at, end }: Segment): void {
+    const lane = this.#lane
     const length = end - at
-    if (this.#lane.extendWrite(this.#slot, this.#generation, node, at, length)) {
-      this.dispatcher.memory.release(node)
+    if (lane.extendWrite(this.#slot, this.#generation, node, at, length)) {
+      lane.dispatcher.memory.release(node)
     } else {
-      this.#lane.commandSegment(COMMAND_WRITE, this.#slot, this.#generation, node, at, length)
+      lane.commandSegment(COMMAND_WRITE, this.#slot, this.#generation, node, at, length)
     }
-    this.dispatcher.schedule()
+    lane.dispatcher.schedule()
   }
 
-  /** The driver has told how much was taken: the lower half of its count. */
-  noteSent(low: number): void {
-    this.sent += (low - (this.sent >>> 0)) >>> 0
+  /** The driver has told how much was taken: the lower half of its count. @internal */
+  _noteSent(low: number): void {
+    this.#sent += (low - (this.#sent >>> 0)) >>> 0
   }
 
-  /** The socket is gone; its slot may have a new tenant from now on. */
-  close(): void {
+  /** The socket is gone; its slot may have a new tenant from now on. @internal */
+  _leaveSlot(): void {
     this.#lane.connections[this.#slot] = undefined
   }
 }

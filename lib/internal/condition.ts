@@ -1,24 +1,24 @@
 import { closedError, failure } from '../errors.ts'
-import type { Channel } from './channel.ts'
+import { Channel } from './channel.ts'
 import type { CloseReason } from './close-reason.ts'
+import type { Opened } from './dispatcher.ts'
+import { Extras } from './extras.ts'
 import { CLOSING, ENDED, PEER_ENDED, WRITE_CLOSED } from './flags.ts'
 import type { Handlers } from './handlers.ts'
 import { Waits } from './waits.ts'
 
 /** What a connection can be asked, and what becomes of calls that wait when it ends. */
-export abstract class Condition {
+export abstract class Condition extends Channel {
   /** @internal */
   readonly _handlers: Handlers
-  /** @internal */
-  abstract readonly _channel: Channel
   /** What has happened so far. @internal */
   _flags = 0
   /** @internal */
   _reason: CloseReason | undefined
-  #waits: Waits | undefined
-  #aborter: AbortController | undefined
+  #extras: Extras | undefined
 
-  constructor(handlers: Handlers) {
+  constructor(handlers: Handlers, opened: Opened) {
+    super(opened)
     this._handlers = handlers
   }
 
@@ -33,11 +33,12 @@ export abstract class Condition {
    * `ERR_NODEPOLL_CONNECTION_CLOSED`. Its listeners run within the call or event that ends it.
    */
   get signal(): AbortSignal {
-    if (this.#aborter === undefined) {
-      this.#aborter = new AbortController()
+    const { _extras: extras } = this
+    if (extras.aborter === undefined) {
+      extras.aborter = new AbortController()
       if (!this.isActive) this._abort()
     }
-    return this.#aborter.signal
+    return extras.aborter.signal
   }
 
   /** Whether the socket is gone. @internal */
@@ -45,15 +46,25 @@ export abstract class Condition {
     return (this._flags & ENDED) !== 0
   }
 
+  /** @internal */
+  get _extras(): Extras {
+    return (this.#extras ??= new Extras())
+  }
+
+  /** The same, if there are any. @internal */
+  get _extrasIfAny(): Extras | undefined {
+    return this.#extras
+  }
+
   /** What reads and drains wait for. @internal */
   get _waits(): Waits {
     const { readTimeoutMs, writeTimeoutMs } = this._handlers
-    return (this.#waits ??= new Waits(readTimeoutMs, writeTimeoutMs))
+    return (this._extras.waits ??= new Waits(readTimeoutMs, writeTimeoutMs))
   }
 
   /** Which of all reads that have waited is under way here. @internal */
   get _waitingSince(): number {
-    return this.#waits?.since ?? Infinity
+    return this.#extras?.waits?.since ?? Infinity
   }
 
   /** Whether more input may come. @internal */
@@ -82,28 +93,28 @@ export abstract class Condition {
 
   /** Those who wait for input go on, or fail. @internal */
   _inputCame(length: number): void {
-    if (this.#waits?.inputCame(length)) this._channel.dispatcher.yieldToContinuations()
+    if (this.#extras?.waits?.inputCame(length)) this._dispatcher.yieldToContinuations()
   }
 
   /** Those who wait for output to leave look again. @internal */
   _outputTaken(): void {
-    if (this.#waits?.outputTaken()) this._channel.dispatcher.yieldToContinuations()
+    if (this.#extras?.waits?.outputTaken()) this._dispatcher.yieldToContinuations()
   }
 
   /** Nobody waits any more. @internal */
   _stopWaiting(): void {
     this._inputCame(Infinity)
     this._outputTaken()
-    this.#waits?.stop()
+    this.#extras?.waits?.stop()
   }
 
   /** Milliseconds that sending may take from now on, or 0. @internal */
   get _writeMsLeft(): number {
-    return this.#waits?.writeMsLeft ?? this._handlers.writeTimeoutMs
+    return this.#extras?.waits?.writeMsLeft ?? this._handlers.writeTimeoutMs
   }
 
   /** It has just become inactive. @internal */
   _abort(): void {
-    this.#aborter?.abort(this._reason?.error ?? closedError())
+    this.#extras?.aborter?.abort(this._reason?.error ?? closedError())
   }
 }

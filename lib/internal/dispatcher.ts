@@ -4,7 +4,7 @@ import type { Connection } from '../connection.ts'
 import { laneFailedError } from '../errors.ts'
 import type { NativeRuntime } from '../native/index.ts'
 import * as record from '../native/record.ts'
-import { type PackedAddress, readAddress } from './address.ts'
+import { type Address, type PackedAddress, readAddress, RepeatedAddress } from './address.ts'
 import { type CloseReason, reasonOf } from './close-reason.ts'
 import type { Lane } from './lane.ts'
 import { CHUNK_BYTES, EVENTS_MAX, TURNS_MAX } from './limits.ts'
@@ -28,7 +28,7 @@ export interface Opened {
   readonly generation: number
   /** `undefined` for a unix socket. */
   readonly remote: PackedAddress | undefined
-  readonly local: PackedAddress | undefined
+  readonly local: Address | undefined
 }
 
 /** Who hears of the events of one lane that are not about a connection. */
@@ -89,6 +89,7 @@ export class Dispatcher {
     this.lanes = lanes
     this.memory = memory
     this.#crossOver = crossOver
+    for (const lane of lanes) lane.dispatcher = this
   }
 
   /** A number for a listener or a dial, unique in this environment for as long as it is in use. */
@@ -190,7 +191,7 @@ export class Dispatcher {
           this.memory.release(events[at + record.NODE] as number)
           continue
         }
-        connection._channel.noteSent(events[at + record.SENT] as number)
+        connection._noteSent(events[at + record.SENT] as number)
         connection._received(
           events[at + record.NODE] as number,
           events[at + record.OFFSET] as number,
@@ -222,23 +223,23 @@ export class Dispatcher {
         this.dials.get(word(record.DIAL))?.failed(word(record.ERRNO))
         break
       case record.EVENT_END:
-        connection?._channel.noteSent(word(record.SENT))
+        connection?._noteSent(word(record.SENT))
         connection?._peerEnded()
         break
       case record.EVENT_DRAINED:
-        connection?._channel.noteSent(word(record.SENT))
+        connection?._noteSent(word(record.SENT))
         connection?._outputTaken()
         break
       case record.EVENT_QUIET:
-        connection?._channel.noteSent(word(record.SENT))
+        connection?._noteSent(word(record.SENT))
         connection?._quiet()
         break
       case record.EVENT_IDLE:
-        connection?._channel.noteSent(word(record.SENT))
+        connection?._noteSent(word(record.SENT))
         connection?._idle(word(record.IDLE_MILLIS))
         break
       case record.EVENT_CLOSED:
-        connection?._channel.noteSent(word(record.SENT))
+        connection?._noteSent(word(record.SENT))
         connection?._closed(reasonOf(word(record.REASON), word(record.ERRNO), word(record.SYSCALL)))
         break
       case record.EVENT_LISTENER_CLOSED:
@@ -302,12 +303,15 @@ export class Dispatcher {
   }
 }
 
+/** Our end of most connections is the address of one listener. */
+const locals = new RepeatedAddress()
+
 function opened(lane: Lane<Connection>, at: number): Opened {
   return {
     lane,
     slot: lane.events[at + record.SLOT] as number,
     generation: lane.events[at + record.GENERATION] as number,
     remote: readAddress(lane.events, at + record.REMOTE),
-    local: readAddress(lane.events, at + record.LOCAL),
+    local: locals.read(lane.events, at + record.LOCAL),
   }
 }

@@ -19,6 +19,10 @@ export interface Handlers {
   readonly idleTimeoutMs: number
   readonly allowHalfOpen: boolean
   readonly scope: Scope
+  /** The loop that they are of. */
+  readonly owner: object | undefined
+  /** The socket of a connection is gone, and it has left the table of its lane. */
+  readonly closed: (connection: Connection) => void
   /** A connection has ended and its close callbacks have run. */
   readonly ended: (connection: Connection) => void
 }

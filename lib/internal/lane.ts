@@ -15,6 +15,7 @@ import {
   SLOT,
   WORDS,
 } from '../native/record.ts'
+import type { Dispatcher } from './dispatcher.ts'
 import { COMMANDS_WAITING_MAX, RING_RECORDS } from './limits.ts'
 
 const MASK = RING_RECORDS - 1
@@ -29,6 +30,8 @@ const WAITING_WORDS = 7
  * `store` and `load` put the positions where the next exchange looks for them and leaves them.
  */
 export class Lane<C> {
+  /** To whom it belongs, who sets this. */
+  dispatcher!: Dispatcher
   readonly index: number
   readonly commands: Int32Array
   readonly events: Int32Array

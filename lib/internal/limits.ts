@@ -66,6 +66,9 @@ export const REST_BYTES_MAX = 4096
 /** Connections whose unread rests are left where they are, as more is likely to come soon. */
 export const RESTS_MAX = 32
 
+/** What connections with input or unflushed output need, kept for those that come to have some. */
+export const SPARES_MAX = 1024
+
 /** Output at which `flush()` says false, unless the user wants another limit. */
 export const WRITE_BUFFER_MAX: number = 1 << 20
 

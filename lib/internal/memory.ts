@@ -1,16 +1,20 @@
 import { failure } from '../errors.ts'
 import type { NativeRuntime } from '../native/index.ts'
 import { CONTROL_LEASE_CHANGES } from '../native/record.ts'
+import { Builder } from './builder.ts'
 import { allocateChunk } from './chunk.ts'
+import { Intake } from './intake.ts'
 import {
   CHUNK_BYTES,
   CHUNKS_AT_START,
   GRANULE_BYTES,
   LEASE_CHANGES,
   PIECE_BYTES_MAX,
+  SPARES_MAX,
   WAIT_PART,
   WRITE_NODE_BYTES,
 } from './limits.ts'
+import { Pool } from './pool.ts'
 import { Rests } from './rests.ts'
 import { NO_NODE, Segment } from './segment.ts'
 import { viewOf } from './view.ts'
@@ -47,6 +51,10 @@ export class Memory {
   isShort = false
   /** What was left unread. */
   readonly rests: Rests = new Rests()
+  /** What connections write into. */
+  readonly builders: Pool<Builder> = new Pool(() => new Builder(this), SPARES_MAX)
+  /** What connections receive into. */
+  readonly intakes: Pool<Intake> = new Pool(() => new Intake(this), SPARES_MAX)
   readonly #native: NativeRuntime
   readonly #control: Int32Array
   readonly #changes: Int32Array

@@ -39,42 +39,42 @@ export abstract class NumberWrites {
 
   writeUInt16BE(value: number): this {
     checkRange(value, 0, 0xffff)
-    return this.#write16BE(value)
+    return this._write16BE(value)
   }
 
   writeUInt16LE(value: number): this {
     checkRange(value, 0, 0xffff)
-    return this.#write16LE(value)
+    return this._write16LE(value)
   }
 
   writeInt16BE(value: number): this {
     checkRange(value, -0x8000, 0x7fff)
-    return this.#write16BE(value)
+    return this._write16BE(value)
   }
 
   writeInt16LE(value: number): this {
     checkRange(value, -0x8000, 0x7fff)
-    return this.#write16LE(value)
+    return this._write16LE(value)
   }
 
   writeUInt32BE(value: number): this {
     checkRange(value, 0, 0xffff_ffff)
-    return this.#write32BE(value)
+    return this._write32BE(value)
   }
 
   writeUInt32LE(value: number): this {
     checkRange(value, 0, 0xffff_ffff)
-    return this.#write32LE(value)
+    return this._write32LE(value)
   }
 
   writeInt32BE(value: number): this {
     checkRange(value, -0x8000_0000, 0x7fff_ffff)
-    return this.#write32BE(value)
+    return this._write32BE(value)
   }
 
   writeInt32LE(value: number): this {
     checkRange(value, -0x8000_0000, 0x7fff_ffff)
-    return this.#write32LE(value)
+    return this._write32LE(value)
   }
 
   writeBigUInt64BE(value: bigint): this {
@@ -135,21 +135,21 @@ export abstract class NumberWrites {
 
   // A byte of a typed array takes the lowest eight bits of what it is given.
 
-  #write16BE(value: number): this {
+  private _write16BE(value: number): this {
     const at = this._reserve(2)
     target[at] = value >> 8
     target[at + 1] = value
     return this
   }
 
-  #write16LE(value: number): this {
+  private _write16LE(value: number): this {
     const at = this._reserve(2)
     target[at] = value
     target[at + 1] = value >> 8
     return this
   }
 
-  #write32BE(value: number): this {
+  private _write32BE(value: number): this {
     const at = this._reserve(4)
     target[at] = value >> 24
     target[at + 1] = value >> 16
@@ -158,7 +158,7 @@ export abstract class NumberWrites {
     return this
   }
 
-  #write32LE(value: number): this {
+  private _write32LE(value: number): this {
     const at = this._reserve(4)
     target[at] = value
     target[at + 1] = value >> 8
