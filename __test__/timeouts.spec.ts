@@ -21,7 +21,7 @@ async function timeOf(promise: PromiseLike<unknown>): Promise<{ ms: number; code
   return { ms: performance.now() - began, code: String(codeOf(error)) }
 }
 
-/** Has more pending than the kernel takes from a peer that does not read: 36 MiB may be its limit. */
+/** Has more pending than the kernel takes from a peer that does not read, which may be 36 MiB. */
 function fill({ writer }: Connection, bytes = 48 * MIB): Buffer {
   const sent = new Stream(41).take(bytes)
   writer.writeBinary(sent).flush()
