@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use linkbuf::LinkBuffer;
 
@@ -10,6 +10,7 @@ use crate::intake::Intake;
 use crate::io::Io;
 use crate::key::Key;
 use crate::limits::{CLOSE_SEND_TIME, LINGER_TIME};
+use crate::moment::Moment;
 use crate::sys::socket::Socket;
 
 /// One row of the driver's table: a connected socket and what is on its way to it.
@@ -21,22 +22,13 @@ pub(crate) struct Connection {
     pub(crate) output: LinkBuffer,
     /// Bytes that the kernel has taken.
     pub(crate) sent: u64,
-    /// The host wants to be told of sent bytes: how many it knows of, and up to which count.
-    pub(crate) acknowledge: Option<(u64, u64)>,
     /// How much may be received, and into what.
     pub(crate) intake: Intake,
-    /// Input thrown away since the close began.
-    pub(crate) discarded: usize,
-    /// When a graceful close gives up. The entry among the timers is only a hint to look here.
-    deadline: Option<Instant>,
-    /// Milliseconds without a byte after which the host is told; 0 is never.
-    idle_millis: u32,
+    idle: Idle,
     /// When a byte has come or gone last.
-    pub(crate) active_at: Instant,
+    pub(crate) active_at: Moment,
     /// The soonest entry among the timers.
-    armed: Option<Instant>,
-    /// Why sending has failed, while input that came before it is still being read.
-    pub(crate) failure: Option<EndReason>,
+    armed: Option<Moment>,
     /// Why the connection is closed, once it is.
     pub(crate) reason: EndReason,
     /// The kernel has told of an end, an error or urgent data: a short read proves nothing then.
@@ -51,6 +43,20 @@ pub(crate) struct Connection {
     _place: Option<Place>,
     /// What the host has not been told of yet.
     owed: Owed,
+    extras: Option<Box<Extras>>,
+}
+
+/// What few connections have at a time, made for those that do: idle ones are counted in bytes.
+#[derive(Default)]
+pub(crate) struct Extras {
+    /// The host wants to be told of sent bytes: how many it knows of, and up to which count.
+    pub(crate) acknowledge: Option<(u64, u64)>,
+    /// Input thrown away since the close began.
+    pub(crate) discarded: usize,
+    /// When a graceful close gives up. The entry among the timers is only a hint to look here.
+    deadline: Option<Moment>,
+    /// Why sending has failed, while input that came before it is still being read.
+    failure: Option<EndReason>,
 }
 
 /// The driver's lists that a connection stands in, so that it is never in one of them twice.
@@ -64,14 +70,21 @@ pub(crate) struct Listed {
     pub(crate) dead: bool,
 }
 
+/// After how many milliseconds without a byte the host is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    Never,
+    After(u32),
+    /// So much time has passed, and the host is to be told.
+    Owed(u32),
+}
+
 /// Events that wait for room in the event ring.
 #[derive(Default)]
 struct Owed {
     end: bool,
     drained: bool,
     quiet: bool,
-    /// The time that has passed without a byte, in milliseconds, or 0.
-    idle: u32,
 }
 
 impl Connection {
@@ -79,7 +92,7 @@ impl Connection {
         key: Key,
         socket: Socket,
         window: u32,
-        now: Instant,
+        now: Moment,
         place: Option<Place>,
     ) -> Self {
         Self {
@@ -88,14 +101,10 @@ impl Connection {
             state: ConnectionState::Open,
             output: LinkBuffer::new(),
             sent: 0,
-            acknowledge: None,
             intake: Intake::new(window),
-            discarded: 0,
-            deadline: None,
-            idle_millis: 0,
+            idle: Idle::Never,
             active_at: now,
             armed: None,
-            failure: None,
             reason: EndReason::Local,
             ending: false,
             resets: false,
@@ -103,12 +112,32 @@ impl Connection {
             listed: Listed::default(),
             _place: place,
             owed: Owed::default(),
+            extras: None,
         }
+    }
+
+    pub(crate) fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// The same, if there are any.
+    pub(crate) fn extras_if_any(&mut self) -> Option<&mut Extras> {
+        self.extras.as_deref_mut()
+    }
+
+    /// Why sending has failed, while input that came before it is still being read.
+    pub(crate) fn failure(&self) -> Option<EndReason> {
+        self.extras.as_ref().and_then(|extras| extras.failure)
+    }
+
+    /// When a graceful close gives up.
+    fn deadline(&self) -> Option<Moment> {
+        self.extras.as_ref().and_then(|extras| extras.deadline)
     }
 
     /// Sends FIN after what is queued. Input is still received.
     pub(crate) fn close_write(&mut self, io: &mut Io) {
-        if self.is_closing() || self.failure.is_some() {
+        if self.is_closing() || self.failure().is_some() {
             return;
         }
         self.state = self.state.write_closing();
@@ -125,7 +154,7 @@ impl Connection {
         }
         self.state = self.state.closing();
         self.reason = EndReason::Local;
-        if self.failure.is_some() {
+        if self.failure().is_some() {
             return self.end(EndReason::Local, io);
         }
         let time = match millis {
@@ -174,7 +203,7 @@ impl Connection {
 
     /// The peer has sent FIN.
     pub(crate) fn peer_ended(&mut self, io: &mut Io) {
-        if let Some(failure) = self.failure {
+        if let Some(failure) = self.failure() {
             return self.end(failure, io);
         }
         let before = self.state;
@@ -197,7 +226,7 @@ impl Connection {
         if !self.state.delivers_input() {
             return self.end(failure, io);
         }
-        self.failure = Some(failure);
+        self.extras().failure = Some(failure);
         self.ending = true;
         self.intake.broken = true;
         io.queue(self);
@@ -205,17 +234,17 @@ impl Connection {
 
     /// The host has begun a graceful close, or the connection has ended.
     fn is_closing(&self) -> bool {
-        self.deadline.is_some() || self.listed.dead
+        self.deadline().is_some() || self.listed.dead
     }
 
     fn give_up_after(&mut self, time: Duration, io: &mut Io) {
         let at = io.now + time;
-        self.deadline = Some(at);
+        self.extras().deadline = Some(at);
         self.arm(at, io);
     }
 
     /// Has itself looked at by then. An earlier look will do: it arms the next one.
-    fn arm(&mut self, at: Instant, io: &mut Io) {
+    fn arm(&mut self, at: Moment, io: &mut Io) {
         if self.armed.is_none_or(|armed| at < armed) {
             self.armed = Some(at);
             io.timers.arm(at, self.key);
@@ -224,15 +253,22 @@ impl Connection {
 
     /// The host is to be told when nothing has come or gone for so long; 0 is never.
     pub(crate) fn tell_when_idle(&mut self, millis: u32, io: &mut Io) {
-        self.idle_millis = millis;
+        self.idle = match millis {
+            0 => Idle::Never,
+            _ => Idle::After(millis),
+        };
         if let Some(at) = self.idle_at() {
             self.arm(at, io);
         }
     }
 
-    fn idle_at(&self) -> Option<Instant> {
-        let waits = self.idle_millis > 0 && !self.is_closing();
-        waits.then(|| self.active_at + Duration::from_millis(self.idle_millis.into()))
+    fn idle_at(&self) -> Option<Moment> {
+        match self.idle {
+            Idle::After(millis) if !self.is_closing() => {
+                Some(self.active_at + Duration::from_millis(millis.into()))
+            }
+            _ => None,
+        }
     }
 
     /// Ends a connection whose input is not read any more, if the kernel holds an error for it.
@@ -245,15 +281,19 @@ impl Connection {
     /// An entry among the timers is due.
     pub(crate) fn look_at_time(&mut self, io: &mut Io) {
         self.armed = None;
-        if self.deadline.is_some_and(|at| at <= io.now) {
+        if self.deadline().is_some_and(|at| at <= io.now) {
             return self.deadline_passed(io);
         }
-        if self.idle_at().is_some_and(|at| at <= io.now) {
-            self.owed.idle = self.idle_millis;
-            self.idle_millis = 0;
+        if let Idle::After(millis) = self.idle
+            && self.idle_at().is_some_and(|at| at <= io.now)
+        {
+            self.idle = Idle::Owed(millis);
             self.report(io);
         }
-        let next = [self.deadline, self.idle_at()].into_iter().flatten().min();
+        let next = [self.deadline(), self.idle_at()]
+            .into_iter()
+            .flatten()
+            .min();
         if let Some(at) = next {
             self.arm(at, io);
         }
@@ -279,7 +319,9 @@ impl Connection {
         self.listed.dead = true;
         self.state = ConnectionState::Closed;
         self.reason = reason;
-        self.deadline = None;
+        if let Some(extras) = &mut self.extras {
+            extras.deadline = None;
+        }
         self.output.clear();
         self.intake.close();
         io.dead.push(self.key);
@@ -320,17 +362,18 @@ impl Connection {
             self.owed.quiet = false;
             io.post(&Event::Quiet { id, sent });
         }
-        if self.owed.idle > 0 && io.has_room(0) {
-            let millis = std::mem::take(&mut self.owed.idle);
+        if let Idle::Owed(millis) = self.idle
+            && io.has_room(0)
+        {
+            self.idle = Idle::Never;
             io.post(&Event::Idle { id, millis, sent });
         }
         let Owed {
             end,
             drained,
             quiet,
-            idle,
         } = self.owed;
-        let told = !(end || drained || quiet || idle > 0);
+        let told = !(end || drained || quiet || matches!(self.idle, Idle::Owed(_)));
         if !told && self.state != ConnectionState::Closed {
             io.owing.push(self.key);
         }
@@ -359,5 +402,17 @@ impl Connection {
             });
         }
         told
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // Sockets of mio remember whose they are in builds that check assertions.
+        let checks = if cfg!(debug_assertions) { 16 } else { 0 };
+        assert!(size_of::<Connection>() <= 152 + checks);
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use linkbuf::Arena;
 use mio::event::Event as KernelEvent;
@@ -18,6 +18,7 @@ use crate::key::{Key, WAKER};
 use crate::limits::EVENTS_RESERVED;
 use crate::listener::{Accepted, Accepting, Listener};
 use crate::mailbox::Parcel;
+use crate::moment::Moment;
 use crate::record::ConnectionId;
 use crate::seam::Seam;
 
@@ -34,15 +35,11 @@ pub(crate) struct Driver {
     /// Spreads accepted connections over all drivers of the runtime.
     balancer: Arc<Balancer>,
     /// When the poller wakes up by itself, if it sleeps.
-    parked_until: Option<Instant>,
+    parked_until: Option<Moment>,
     pub(crate) io: Io,
 }
 
 /// What a row of the table can be.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all rows are connections, and would have to be looked for"
-)]
 pub(crate) enum Entry {
     Connection(Connection),
     /// Empty only while it becomes a connection.
@@ -72,7 +69,7 @@ impl Driver {
     /// wants. The host works on the events while its earlier commands are carried out.
     pub(crate) fn turn(&mut self, kernel_events: &Events) {
         self.io.counters.turns += 1;
-        self.io.now = Instant::now();
+        self.io.now = Moment::now();
         self.parked_until = None;
         self.resume_waiting();
         for event in kernel_events {
@@ -91,7 +88,7 @@ impl Driver {
     /// afterwards by itself. Whether the poller has to be woken for what is left.
     pub(crate) fn drive(&mut self) -> bool {
         self.io.counters.drives += 1;
-        self.io.now = Instant::now();
+        self.io.now = Moment::now();
         self.take_commands();
         self.settle();
         self.publish();
@@ -114,7 +111,7 @@ impl Driver {
             return Some(Duration::ZERO);
         }
         self.parked_until = self.io.timers.next();
-        self.io.timers.wait(Instant::now())
+        self.io.timers.wait(Moment::now())
     }
 
     /// Frees all sockets after a panic, and says so as the last event.

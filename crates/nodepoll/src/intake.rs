@@ -20,9 +20,14 @@ pub(crate) struct Intake {
     /// The connection is no more. What the kernel still has is read in spite of all limits: it is
     /// not much, and the host must be told of the end.
     pub(crate) broken: bool,
-    /// What the host wants the next bytes to be received into.
-    pub(crate) room: Option<Node>,
-    /// Bytes at the beginning of that which are the host's to fill, until it has been told.
+    /// What the host wants the next bytes to be received into. Boxed, as few have any.
+    pub(crate) room: Option<Box<Room>>,
+}
+
+/// Room that the host has provided for input.
+pub(crate) struct Room {
+    pub(crate) node: Node,
+    /// Bytes at the beginning of it which are the host's to fill, until it has been told.
     front: u32,
 }
 
@@ -45,7 +50,6 @@ impl Intake {
             waiting: Waiting::Nothing,
             broken: false,
             room: None,
-            front: 0,
         }
     }
 
@@ -64,10 +68,14 @@ impl Intake {
     /// So many bytes have been received. How many bytes in front of them are the host's.
     pub(crate) fn count(&mut self, bytes: usize) -> u32 {
         self.received += bytes as u64;
-        if self.room.as_ref().is_some_and(|room| room.room() == 0) {
+        let Some(room) = &mut self.room else {
+            return 0;
+        };
+        let front = std::mem::take(&mut room.front);
+        if room.node.room() == 0 {
             self.room = None;
         }
-        std::mem::take(&mut self.front)
+        front
     }
 
     pub(crate) fn starves(&self) -> bool {
@@ -78,7 +86,6 @@ impl Intake {
     pub(crate) fn close(&mut self) {
         self.waiting = Waiting::Nothing;
         self.room = None;
-        self.front = 0;
     }
 
     /// The whole of a position of which the host has told the lower half: the one next to where
@@ -125,16 +132,15 @@ impl Connection {
 
     /// The host wants what comes next to be received into a node that begins at a position of the
     /// stream which was received by then, or before.
-    pub(crate) fn fill(&mut self, mut room: Node, low: u32, io: &mut Io) {
+    pub(crate) fn fill(&mut self, mut node: Node, low: u32, io: &mut Io) {
         let passed = self.intake.received.checked_sub(self.intake.position(low));
         let passed = passed.and_then(|passed| u32::try_from(passed).ok());
         // What has been received in the meantime is with the host, who copies it in front.
-        if let Some(front) = passed.filter(|&front| (front as usize) < room.room())
+        if let Some(front) = passed.filter(|&front| (front as usize) < node.room())
             && self.state.delivers_input()
         {
-            drop(room.commit(front as usize));
-            self.intake.front = front;
-            self.intake.room = Some(room);
+            drop(node.commit(front as usize));
+            self.intake.room = Some(Box::new(Room { node, front }));
             io.feed(self);
         }
     }

@@ -1,6 +1,5 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use linkbuf::Arena;
 use mio::Registry;
@@ -12,6 +11,7 @@ use crate::event_sink::EventSink;
 use crate::intake::Waiting;
 use crate::key::Key;
 use crate::listener::Listener;
+use crate::moment::Moment;
 use crate::read::ReadMemory;
 use crate::seam::Seam;
 use crate::timer::Timers;
@@ -23,7 +23,7 @@ pub(crate) struct Io {
     pub(crate) memory: ReadMemory,
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
-    pub(crate) now: Instant,
+    pub(crate) now: Moment,
     /// Connections with output that was flushed in this batch.
     pub(crate) dirty: Vec<Key>,
     /// Rows to be freed after this batch.
@@ -51,7 +51,7 @@ impl Io {
             memory: ReadMemory::new(arena),
             timers: Timers::default(),
             counters: Counters::default(),
-            now: Instant::now(),
+            now: Moment::now(),
             dirty: Vec::new(),
             dead: Vec::new(),
             owing: Vec::new(),

@@ -39,6 +39,7 @@ mod load;
 #[cfg(loom)]
 mod loom_tests;
 mod mailbox;
+mod moment;
 mod on_command;
 mod options;
 mod parking;

@@ -1,6 +1,5 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::address::Address;
 use crate::error::{SystemError, errno_of};
@@ -9,6 +8,7 @@ use crate::gate::{Gate, Place};
 use crate::io::Io;
 use crate::key::Key;
 use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY, EVENTS_RESERVED};
+use crate::moment::Moment;
 use crate::options::{Endpoint, KeepAlive, ListenOptions};
 use crate::sys::socket::{ListeningSocket, Socket};
 
@@ -30,7 +30,7 @@ pub(crate) struct Listener {
     /// What the host has not been told of yet.
     owed_error: Option<i32>,
     /// When to try again.
-    pub(crate) retry_at: Option<Instant>,
+    pub(crate) retry_at: Option<Moment>,
     phase: Phase,
     pub(crate) queued: bool,
 }

@@ -82,7 +82,7 @@ impl Connection {
             if allowed == 0 {
                 return self.hold(io);
             }
-            let room = self.intake.room.as_mut();
+            let room = self.intake.room.as_mut().map(|room| &mut room.node);
             let Some(node) = room.or_else(|| io.memory.node()) else {
                 return io.starve(self, budget < READ_BYTES_PER_TURN);
             };
@@ -132,8 +132,9 @@ impl Connection {
             match self.socket.receive(&mut io.discard) {
                 Ok(0) => return self.peer_ended(io),
                 Ok(count) => {
-                    self.discarded += count;
-                    if self.discarded > LINGER_BYTES {
+                    let discarded = &mut self.extras().discarded;
+                    *discarded += count;
+                    if *discarded > LINGER_BYTES {
                         return self.end(EndReason::Local, io);
                     }
                     budget = budget.saturating_sub(count);
@@ -148,7 +149,7 @@ impl Connection {
     }
 
     fn read_blocked(&mut self, io: &mut Io) {
-        if let Some(failure) = self.failure {
+        if let Some(failure) = self.failure() {
             return self.end(failure, io);
         }
         self.found_nothing(io);
@@ -159,7 +160,7 @@ impl Connection {
             errno,
             syscall: SYSCALL_READ,
         };
-        self.end(self.failure.unwrap_or(failure), io);
+        self.end(self.failure().unwrap_or(failure), io);
     }
 }
 

@@ -1,9 +1,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::key::Key;
 use crate::limits::TIMERS_SPARE;
+use crate::moment::Moment;
 
 /// Deadlines of a driver, soonest first.
 ///
@@ -12,16 +13,16 @@ use crate::limits::TIMERS_SPARE;
 /// finds nobody, and never the next tenant of the slot.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    heap: BinaryHeap<Reverse<(Instant, Key)>>,
+    heap: BinaryHeap<Reverse<(Moment, Key)>>,
 }
 
 impl Timers {
-    pub(crate) fn arm(&mut self, at: Instant, key: Key) {
+    pub(crate) fn arm(&mut self, at: Moment, key: Key) {
         self.heap.push(Reverse((at, key)));
     }
 
     /// Takes one entry that is due.
-    pub(crate) fn due(&mut self, now: Instant) -> Option<Key> {
+    pub(crate) fn due(&mut self, now: Moment) -> Option<Key> {
         let &Reverse((at, key)) = self.heap.peek()?;
         if at > now {
             return None;
@@ -37,12 +38,12 @@ impl Timers {
         }
     }
 
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Moment> {
         self.heap.peek().map(|&Reverse((at, _))| at)
     }
 
     /// Time until the soonest entry, rounded up so that a wait never ends just before it.
-    pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn wait(&self, now: Moment) -> Option<Duration> {
         let wait = self.next()?.saturating_duration_since(now);
         Some(wait.checked_add(Duration::from_micros(999)).unwrap_or(wait))
     }
@@ -62,9 +63,9 @@ mod tests {
         ) {
             let mut rows = SlotMap::<Key, ()>::with_key();
             let keys: Vec<Key> = (0..4).map(|_| rows.insert(())).collect();
-            let mut now = Instant::now();
+            let mut now = Moment::now();
             let mut timers = Timers::default();
-            let mut model: Vec<(Instant, Key)> = Vec::new();
+            let mut model: Vec<(Moment, Key)> = Vec::new();
             for (index, (delay, passing)) in steps.into_iter().enumerate() {
                 if let Some(delay) = delay {
                     let entry = (now + Duration::from_micros(delay), keys[index % 4]);
@@ -72,7 +73,7 @@ mod tests {
                     model.push(entry);
                     model.sort_unstable();
                 }
-                now += Duration::from_micros(passing);
+                now = now + Duration::from_micros(passing);
                 while model.first().is_some_and(|&(at, _)| at <= now) {
                     prop_assert_eq!(timers.due(now), Some(model.remove(0).1));
                 }
@@ -86,9 +87,9 @@ mod tests {
             nanos in 0_u64..5_000_000_000,
             late in any::<bool>(),
         ) {
-            let now = Instant::now() + Duration::from_secs(10);
+            let now = Moment::now() + Duration::from_secs(10);
             let span = Duration::from_nanos(nanos);
-            let at = if late { now.checked_sub(span).unwrap() } else { now + span };
+            let (now, at) = if late { (now + span, now) } else { (now, now + span) };
             let mut timers = Timers::default();
             timers.arm(at, Key::default());
             let wait = timers.wait(now).unwrap();
@@ -101,6 +102,6 @@ mod tests {
     #[test]
     fn without_entries_there_is_nothing_to_wait_for() {
         let timers = Timers::default();
-        assert_eq!((timers.next(), timers.wait(Instant::now())), (None, None));
+        assert_eq!((timers.next(), timers.wait(Moment::now())), (None, None));
     }
 }

@@ -12,7 +12,7 @@ use crate::record::SYSCALL_WRITE;
 impl Connection {
     /// Adds flushed output, to be sent with all the rest of the batch. Whether it was taken.
     pub(crate) fn write(&mut self, segment: Segment, io: &mut Io) -> bool {
-        if !self.state.takes_output() || self.failure.is_some() {
+        if !self.state.takes_output() || self.failure().is_some() {
             return false;
         }
         self.output.push(segment);
@@ -26,7 +26,7 @@ impl Connection {
     /// Notes that the host wants to know when all output queued so far has been taken.
     pub(crate) fn acknowledge_all(&mut self, io: &mut Io) {
         let last = self.sent + self.output.len() as u64;
-        self.acknowledge = Some((self.sent, last));
+        self.extras().acknowledge = Some((self.sent, last));
         self.acknowledge_sent(io);
     }
 
@@ -67,16 +67,15 @@ impl Connection {
     }
 
     fn acknowledge_sent(&mut self, io: &mut Io) {
-        let Some((told, last)) = self.acknowledge else {
+        let sent = self.sent;
+        let Some(extras) = self.extras_if_any() else {
             return;
         };
-        if self.sent >= last {
-            self.acknowledge = None;
-        } else if self.sent > told {
-            self.acknowledge = Some((self.sent, last));
-        } else {
-            return;
-        }
+        extras.acknowledge = match extras.acknowledge {
+            Some((_, last)) if sent >= last => None,
+            Some((told, last)) if sent > told => Some((sent, last)),
+            _ => return,
+        };
         self.owe_drained(io);
     }
 }
