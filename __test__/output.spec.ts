@@ -83,7 +83,7 @@ test.serial('H72: connections that fill and drain again and again never get stuc
         peer.socket.pause()
         await block(connection)
         peer.socket.resume()
-        await within(connection.writer.drained(), 'all is taken', 5000)
+        await within(connection.writer.drained(), 'all is taken', 25_000)
         t.is(connection.writer.pendingLength, 0)
       }
     }),
