@@ -102,6 +102,14 @@ export class Reader extends WaitingNumberReads {
 
   /** @internal */
   _read<T>(n: number, take: (input: LinkBuffer) => T): Promise<T> {
+    const connection = this.#connection
+    if (Number.isInteger(n) && n <= connection.input.length && !connection._isReading) {
+      try {
+        return Promise.resolve(take(connection.input))
+      } catch {
+        // It has changed nothing, and is told below, where the stack leads to the caller.
+      }
+    }
     const reading: Promise<T> = this.#readWhenThere(n, take, () => reading.catch(noop))
     return reading
   }

@@ -62,6 +62,11 @@ export abstract class Condition extends Channel {
     return (this._extras.waits ??= new Waits(readTimeoutMs, writeTimeoutMs))
   }
 
+  /** Whether a read waits, or is about to go on. @internal */
+  get _isReading(): boolean {
+    return this.#extras?.waits?.isReading === true
+  }
+
   /** Which of all reads that have waited is under way here. @internal */
   get _waitingSince(): number {
     return this.#extras?.waits?.since ?? Infinity
