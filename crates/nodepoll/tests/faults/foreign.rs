@@ -76,6 +76,12 @@ impl Foreign {
         Ok(before != (self.sent, flow.received, flow.has_ended, self.has_sent_fin))
     }
 
+    /// Where it stands, for a failure.
+    pub(crate) fn describe(&self) -> String {
+        let paused = if self.is_paused { " paused" } else { "" };
+        format!("std{paused} sent {},", self.sent)
+    }
+
     fn send(mut socket: &TcpStream, sent: &mut u64, flow: &Flow) -> Result<(), ErrorKind> {
         while *sent < flow.written {
             let left = usize::try_from(flow.written - *sent).unwrap();

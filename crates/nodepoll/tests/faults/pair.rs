@@ -186,14 +186,13 @@ impl Pair {
     pub(crate) fn describe(&self) -> String {
         let side = |side: usize| {
             let flow = &self.flows[side];
-            let (name, closed) = match &self.ends[side] {
-                End::Local(local) => (format!("{:?}", local.name), local.closed),
-                End::Foreign(_) => ("std".to_owned(), None),
+            let name = match &self.ends[side] {
+                End::Local(local) => local.describe(),
+                End::Foreign(foreign) => foreign.describe(),
             };
             let owes = if self.owes(side) { "is owed: " } else { "" };
             format!(
-                "{owes}{name} wrote {} got {} half {} closing {} cut {:?} ended {} \
-                 closed {closed:?}",
+                "{owes}{name} wrote {} got {} half {} closing {} cut {:?} ended {}",
                 flow.written,
                 flow.received,
                 flow.is_half_closed,

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use linkbuf::Purpose;
 use nodepoll::faults::{Fault, Faults, Random};
 use nodepoll::limits::RING_RECORDS;
 use nodepoll::{Hosting, LoadBalance, RuntimeOptions};
@@ -9,8 +10,9 @@ pub(crate) struct Scenario {
     pub(crate) runtime: RuntimeOptions,
     /// Chunks of memory for input and output.
     pub(crate) chunks: usize,
-    /// Nodes of the usual size that are of no use before all steps are done.
-    pub(crate) ballast: usize,
+    /// Nodes of the usual size that are of no use before all steps are done, and what somebody
+    /// else has taken them for.
+    pub(crate) ballast: (usize, Purpose),
     pub(crate) faults: Arc<Faults>,
     /// How many accepted connections may be open.
     pub(crate) places: Option<u32>,
@@ -129,14 +131,14 @@ impl Scenario {
             balance,
         };
         let is_bulky = random.below(8) == 0;
-        // Little memory, most of which somebody else has; or enough. Output in bulk would take it
-        // all, and nothing would be left for the other ends to receive that output into.
-        let is_short = !is_bulky && random.below(4) == 0;
-        let (chunks, ballast) = if is_short {
-            (1, size(4 + random.below(8)))
-        } else {
-            (64, 0)
+        // Little memory, most of which somebody else has or, in bulk, output that waits for both
+        // ends of the same runtime; or enough.
+        let (chunks, ballast) = match random.below(4) {
+            0 if is_bulky => (1, random.below(4)),
+            0 => (1, 4 + random.below(12)),
+            _ => (64, 0),
         };
+        let purpose = [Purpose::Input, Purpose::Any][size(random.below(2))];
         let faults = Arc::new(choose_faults(seed, weather, is_bulky, random));
         let count = if is_bulky { 4 } else { 4 + random.below(17) };
         let listener_window = choose_window(random);
@@ -148,7 +150,7 @@ impl Scenario {
         Self {
             runtime,
             chunks,
-            ballast,
+            ballast: (size(ballast), purpose),
             faults,
             places,
             is_long,

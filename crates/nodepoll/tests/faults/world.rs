@@ -99,7 +99,8 @@ impl World {
             panic!("{address:?} is not where it listens");
         };
         let arena = host.runtime().arena();
-        let ballast = (0..scenario.ballast).map_while(|_| arena.lease_node(READ_NODE_BYTES));
+        let (count, purpose) = scenario.ballast;
+        let ballast = (0..count).map_while(|_| arena.lease_node_for(purpose, READ_NODE_BYTES));
         let ballast = ballast.collect();
         let pairs = scenario.pairs.iter().enumerate();
         let mut world = Self {
@@ -108,7 +109,7 @@ impl World {
             places: scenario.places.map_or(usize::MAX, |it| it as usize),
             seen: Outcome::default(),
             hosting: scenario.runtime.hosting,
-            is_short: scenario.ballast > 0,
+            is_short: scenario.chunks == 1,
             ballast,
             pairs: pairs.map(|(index, plan)| Pair::new(index, plan)).collect(),
             names: BTreeMap::new(),
