@@ -209,12 +209,13 @@ impl Driver {
         };
         let mut batch = Vec::new();
         let outcome = listener.accept(&mut self.io, &mut batch);
+        listener.report_error(&mut self.io);
         let (number, window) = (listener.number, listener.window);
         let closing = listener.is_closing();
         match outcome {
             Accepting::Full => {}
             Accepting::Empty if !closing => {}
-            Accepting::Exhausted if !closing => listener.retry_later(&mut self.io, key),
+            Accepting::Exhausted if listener.try_later(&mut self.io, key) => {}
             Accepting::Empty | Accepting::Exhausted => self.io.dead.push(key),
             Accepting::More => self.io.queue_listener(listener, key),
             Accepting::NoRoom => {

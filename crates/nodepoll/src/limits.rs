@@ -75,6 +75,10 @@ pub const ACCEPT_BATCH: usize = 64;
 /// Wait before accepting again after the process ran out of descriptors or memory.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// Time that a listener which is to be closed waits in this case for those that the kernel has
+/// accepted already: what ends meanwhile gives back what they need.
+pub const ACCEPT_LAST_TIME: Duration = Duration::from_millis(500);
+
 /// Time that a graceful close may take to send what was flushed.
 pub const CLOSE_SEND_TIME: Duration = Duration::from_secs(30);
 
