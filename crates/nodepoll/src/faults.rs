@@ -8,12 +8,12 @@ compile_error!("the feature `faults` is for tests on unix, in builds with debug 
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use linkbuf::sync::{AtomicU64, Ordering};
 use socket2::SockRef;
-
-use crate::address::Address;
 
 /// What can be injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,11 +133,20 @@ impl Faults {
     }
 }
 
+/// How a connection came about, and is told from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Where it was dialled from.
+    From(SocketAddr),
+    /// Where it was dialled to, as the dialling end of a unix socket has no name.
+    To(Arc<Path>),
+}
+
 /// A socket that was reset by injection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reset {
-    /// Where its connection was dialled from.
-    pub dialer: Address,
+    /// Which connection.
+    pub route: Route,
     /// Whether it is the end that dialled, and not the one that was accepted.
     pub is_dialer: bool,
 }

@@ -13,7 +13,7 @@ use socket2::SockRef;
 
 use super::plain_socket::{self, Failed, stream_interest};
 use crate::address::Address;
-use crate::faults::{Call, Fault, Injector, Reset, Verdict};
+use crate::faults::{Call, Fault, Injector, Reset, Route, Verdict};
 
 /// A socket, some of whose calls fail or do less than they could.
 pub(crate) struct Socket {
@@ -24,11 +24,15 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn connect_tcp(to: SocketAddr, from: Option<SocketAddr>) -> Result<Self, Failed> {
-        plain_socket::Socket::connect_tcp(to, from).map(Self::dialed)
+        let plain = plain_socket::Socket::connect_tcp(to, from)?;
+        // The kernel knows it from the connect on.
+        let route = plain.local_address().ok().and_then(route_from);
+        Ok(Self::dialed(plain, route))
     }
 
     pub(crate) fn connect_path(path: &Path) -> Result<Self, Failed> {
-        plain_socket::Socket::connect_path(path).map(Self::dialed)
+        let plain = plain_socket::Socket::connect_path(path)?;
+        Ok(Self::dialed(plain, Some(Route::To(path.into()))))
     }
 
     pub(crate) fn receive(&self, space: &mut [u8]) -> io::Result<usize> {
@@ -82,11 +86,22 @@ impl Socket {
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         if let Some(layer) = &mut self.layer {
             layer.registered(registry, token, stream_interest())?;
-            if let plain_socket::Socket::Tcp(stream) = &self.plain {
-                layer.injector.set_buffers(&SockRef::from(stream))?;
-            }
+            let socket = match &self.plain {
+                plain_socket::Socket::Tcp(stream) => SockRef::from(stream),
+                plain_socket::Socket::Unix(stream) => SockRef::from(stream),
+            };
+            layer.injector.set_buffers(&socket)?;
         }
         self.plain.register(registry, token)
+    }
+
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        match &self.layer {
+            Some(layer) if layer.injector.is_reset() => {
+                Err(io::Error::from_raw_os_error(libc::ENOTCONN))
+            }
+            _ => self.plain.shutdown_write(),
+        }
     }
 
     pub(crate) fn shutdown_both(&self) {
@@ -99,18 +114,17 @@ impl Socket {
         }
     }
 
-    fn dialed(plain: plain_socket::Socket) -> Self {
-        // The kernel knows it from the connect on.
-        let dialer = plain.local_address().unwrap_or(Address::Unix);
-        let is_dialer = true;
-        let layer = Layer::new(Injector::current(), Reset { dialer, is_dialer });
+    /// Without faults if nobody could tell which connection they happen to.
+    fn dialed(plain: plain_socket::Socket, route: Option<Route>) -> Self {
+        let parts = Injector::current().zip(route);
+        let layer = parts.map(|(injector, route)| Layer::new(injector, route, true));
         Self { plain, layer }
     }
 
     fn fail(&self, layer: &Layer, fault: Fault) -> io::Error {
         match fault {
             Fault::Again => layer.announce(self.descriptor()),
-            Fault::Reset => layer.injector.reset(layer.reset),
+            Fault::Reset => layer.injector.reset(layer.reset.clone()),
             _ => {}
         }
         error_of(fault)
@@ -152,30 +166,30 @@ impl ListeningSocket {
         no_delay: bool,
     ) -> Result<Self, Failed> {
         let bound = plain_socket::ListeningSocket::bind_tcp(address, backlog, ipv6_only, no_delay);
-        bound.map(Self::bound)
+        let bound = bound?;
+        let route = route_from(bound.address());
+        Ok(Self::bound(bound, route))
     }
 
     pub(crate) fn bind_path(path: &Path, backlog: i32) -> Result<Self, Failed> {
-        plain_socket::ListeningSocket::bind_path(path, backlog).map(Self::bound)
+        let bound = plain_socket::ListeningSocket::bind_path(path, backlog)?;
+        Ok(Self::bound(bound, Some(Route::To(path.into()))))
     }
 
     pub(crate) fn accept(&self) -> io::Result<(Socket, Address, Address)> {
-        let mut injector = None;
-        if let Some(layer) = &self.layer {
-            if let Verdict::Fail(fault) = layer.injector.decide(Call::Accept) {
-                if fault == Fault::Again {
-                    layer.announce(self.descriptor());
-                }
-                return Err(error_of(fault));
+        if let Some(layer) = &self.layer
+            && let Verdict::Fail(fault) = layer.injector.decide(Call::Accept)
+        {
+            if fault == Fault::Again {
+                layer.announce(self.descriptor());
             }
-            injector = Some(&layer.injector);
+            return Err(error_of(fault));
         }
         let (plain, remote, local) = self.plain.accept()?;
-        let reset = Reset {
-            dialer: remote,
-            is_dialer: false,
-        };
-        let layer = Layer::new(injector.map(Injector::another), reset);
+        let layer = self.layer.as_ref().map(|layer| {
+            let route = route_from(remote).unwrap_or_else(|| layer.reset.route.clone());
+            Layer::new(layer.injector.another(), route, false)
+        });
         Ok((Socket { plain, layer }, remote, local))
     }
 
@@ -186,12 +200,10 @@ impl ListeningSocket {
         self.plain.register(registry, token)
     }
 
-    fn bound(plain: plain_socket::ListeningSocket) -> Self {
-        let reset = Reset {
-            dialer: plain.address(),
-            is_dialer: false,
-        };
-        let layer = Layer::new(Injector::current(), reset);
+    /// `route` is that of connections which have no address of their own.
+    fn bound(plain: plain_socket::ListeningSocket, route: Option<Route>) -> Self {
+        let parts = Injector::current().zip(route);
+        let layer = parts.map(|(injector, route)| Layer::new(injector, route, false));
         Self { plain, layer }
     }
 
@@ -226,13 +238,11 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(injector: Option<Injector>, reset: Reset) -> Option<Box<Self>> {
-        injector.map(|injector| {
-            Box::new(Self {
-                injector,
-                reset,
-                registered: None,
-            })
+    fn new(injector: Injector, route: Route, is_dialer: bool) -> Box<Self> {
+        Box::new(Self {
+            injector,
+            reset: Reset { route, is_dialer },
+            registered: None,
         })
     }
 
@@ -259,6 +269,14 @@ impl Layer {
         registry
             .reregister(&mut SourceFd(&descriptor), *token, *interest)
             .expect("a socket in use is registered");
+    }
+}
+
+/// How a connection is told from others that was dialled from `address`.
+fn route_from(address: Address) -> Option<Route> {
+    match address {
+        Address::Inet(address) => Some(Route::From(address)),
+        Address::Unix => None,
     }
 }
 

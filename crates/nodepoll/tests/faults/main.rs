@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bytes;
+mod door;
 mod flow;
 mod foreign;
 mod local;
@@ -14,6 +15,7 @@ mod pair;
 mod scenario;
 mod seeds;
 mod silence;
+mod strays;
 mod world;
 
 use nodepoll::faults::Fault;

@@ -26,6 +26,8 @@ pub(crate) struct Scenario {
 pub(crate) struct PairPlan {
     /// Side 0 is a socket of the standard library and not one of the runtime's.
     pub(crate) is_foreign: bool,
+    /// It is a unix socket.
+    pub(crate) is_unix: bool,
     pub(crate) ends: [EndPlan; 2],
 }
 
@@ -46,6 +48,14 @@ pub(crate) struct EndPlan {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Open(usize),
+    /// Dials where nobody listens.
+    DialRefused,
+    /// Dials where nobody answers.
+    DialSilent,
+    /// Gives dials up that nobody answers.
+    Cancel,
+    /// Listens no more for a connection that has been dialled, and may wait to be accepted.
+    Shut(usize),
     Act {
         pair: usize,
         side: usize,
@@ -211,6 +221,7 @@ fn choose_pair(listener_window: u32, random: &mut Random) -> PairPlan {
     let window = choose_window(random);
     PairPlan {
         is_foreign: random.below(3) == 0,
+        is_unix: random.below(3) == 0,
         ends: [EndPlan { window, ..dialed }, accepted],
     }
 }
@@ -233,6 +244,9 @@ fn choose_steps(pairs: usize, is_bulky: bool, random: &mut Random) -> Vec<Step> 
     while opened < pairs || (steps.len() as u64) < count {
         if opened < pairs && (opened == 0 || random.below(4) == 0) {
             steps.push(Step::Open(opened));
+            if random.below(4) == 0 {
+                steps.push(Step::Shut(opened));
+            }
             opened += 1;
         } else {
             steps.push(Step::Act {
@@ -240,6 +254,12 @@ fn choose_steps(pairs: usize, is_bulky: bool, random: &mut Random) -> Vec<Step> 
                 side: size(random.below(2)),
                 act: choose_act(is_bulky, random),
             });
+        }
+        match random.below(60) {
+            0 => steps.push(Step::DialRefused),
+            1 => steps.push(Step::DialSilent),
+            2 => steps.push(Step::Cancel),
+            _ => {}
         }
         if looks > 2 && random.below(8) == 0 {
             // What is told fills the ring to its last record.
