@@ -13,7 +13,7 @@ use socket2::SockRef;
 
 use super::plain_socket::{self, Failed, stream_interest};
 use crate::address::Address;
-use crate::faults::{Call, Fault, Injector, Reset, Route, Verdict};
+use crate::faults::{Call, Cut, Fault, Injector, Route, Verdict};
 
 /// A socket, some of whose calls fail or do less than they could.
 pub(crate) struct Socket {
@@ -52,7 +52,7 @@ impl Socket {
             Verdict::Pass | Verdict::Shorten(_) => {
                 let result = self.plain.receive(space);
                 let is_empty = |error: &io::Error| error.kind() == ErrorKind::WouldBlock;
-                if layer.injector.is_reset() && result.as_ref().is_err_and(is_empty) {
+                if layer.injector.is_cut() && result.as_ref().is_err_and(is_empty) {
                     return Err(error_of(Fault::Reset));
                 }
                 result
@@ -65,7 +65,7 @@ impl Socket {
         let Some(layer) = &self.layer else {
             return self.plain.send(slices);
         };
-        if layer.injector.is_reset() {
+        if layer.injector.is_cut() {
             return Err(io::Error::from_raw_os_error(libc::EPIPE));
         }
         match layer.injector.decide(Call::Write) {
@@ -84,6 +84,11 @@ impl Socket {
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if let Some(layer) = &self.layer
+            && let Verdict::Fail(fault) = layer.injector.decide(Call::Register)
+        {
+            return Err(self.fail(layer, fault));
+        }
         if let Some(layer) = &mut self.layer {
             layer.registered(registry, token, stream_interest())?;
             let socket = match &self.plain {
@@ -97,7 +102,7 @@ impl Socket {
 
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         match &self.layer {
-            Some(layer) if layer.injector.is_reset() => {
+            Some(layer) if layer.injector.is_cut() => {
                 Err(io::Error::from_raw_os_error(libc::ENOTCONN))
             }
             _ => self.plain.shutdown_write(),
@@ -107,7 +112,7 @@ impl Socket {
     pub(crate) fn shutdown_both(&self) {
         match &self.layer {
             // Who resets a connection from between its ends, tells one of them or both.
-            Some(layer) if layer.injector.is_reset() && layer.injector.toss() => {
+            Some(layer) if layer.injector.is_cut() && layer.injector.toss() => {
                 self.plain.reset_on_close();
             }
             _ => self.plain.shutdown_both(),
@@ -124,7 +129,7 @@ impl Socket {
     fn fail(&self, layer: &Layer, fault: Fault) -> io::Error {
         match fault {
             Fault::Again => layer.announce(self.descriptor()),
-            Fault::Reset => layer.injector.reset(layer.reset.clone()),
+            Fault::Reset | Fault::Unwatched => layer.injector.cut(layer.cut.clone()),
             _ => {}
         }
         error_of(fault)
@@ -187,7 +192,7 @@ impl ListeningSocket {
         }
         let (plain, remote, local) = self.plain.accept()?;
         let layer = self.layer.as_ref().map(|layer| {
-            let route = route_from(remote).unwrap_or_else(|| layer.reset.route.clone());
+            let route = route_from(remote).unwrap_or_else(|| layer.cut.route.clone());
             Layer::new(layer.injector.another(), route, false)
         });
         Ok((Socket { plain, layer }, remote, local))
@@ -232,8 +237,8 @@ impl DerefMut for ListeningSocket {
 /// What is between a driver and a socket.
 struct Layer {
     injector: Injector,
-    /// What is told of a reset: the kernel forgets addresses when a connection ends.
-    reset: Reset,
+    /// What is told when it is cut off: the kernel forgets addresses when a connection ends.
+    cut: Cut,
     registered: Option<(Registry, Token, Interest)>,
 }
 
@@ -241,7 +246,7 @@ impl Layer {
     fn new(injector: Injector, route: Route, is_dialer: bool) -> Box<Self> {
         Box::new(Self {
             injector,
-            reset: Reset { route, is_dialer },
+            cut: Cut { route, is_dialer },
             registered: None,
         })
     }
@@ -287,6 +292,7 @@ fn error_of(fault: Fault) -> io::Error {
         Fault::Exhausted => libc::EMFILE,
         Fault::NoMemory => libc::ENOBUFS,
         Fault::Aborted => libc::ECONNABORTED,
+        Fault::Unwatched => libc::ENOSPC,
         Fault::Again | Fault::ShortRead | Fault::ShortWrite => libc::EAGAIN,
     })
 }

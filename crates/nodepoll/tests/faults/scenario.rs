@@ -195,6 +195,7 @@ fn choose_faults(seed: u64, weather: Weather, is_bulky: bool, random: &mut Rando
     };
     match random.below(8) {
         0 => faults.with(Fault::Exhausted, 60).with(Fault::Aborted, 100),
+        2 => faults.with(Fault::Unwatched, 60),
         1 => faults.with(Fault::NoMemory, 60).with(Fault::Aborted, 100),
         _ => faults,
     }

@@ -467,10 +467,11 @@ impl World {
         pairs.all(|pair| pair.is_answered(0) && pair.is_answered(1))
     }
 
-    fn look_up_resets(&mut self) {
-        for reset in self.faults.resets() {
-            let index = self.pair_of(&reset.route);
-            let flow = &mut self.pairs[index].flows[usize::from(!reset.is_dialer)];
+    fn look_up_cuts(&mut self) {
+        let cuts = self.faults.cuts();
+        for cut in cuts.iter().filter(|cut| !Strays::are_at(&cut.route)) {
+            let index = self.pair_of(&cut.route);
+            let flow = &mut self.pairs[index].flows[usize::from(!cut.is_dialer)];
             flow.cut.get_or_insert(Cut::Fault);
         }
     }
@@ -495,7 +496,7 @@ impl World {
     fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            self.look_up_resets();
+            self.look_up_cuts();
             if done(self) {
                 return;
             }

@@ -90,7 +90,7 @@ impl World {
             Event::End { .. } => self.suspect(index),
             Event::Closed { reason, .. } => match reason {
                 EndReason::Error { .. } => self.suspect(index),
-                _ => self.look_up_resets(),
+                _ => self.look_up_cuts(),
             },
             _ => {}
         }
@@ -151,7 +151,7 @@ impl World {
         assert!(is_sent, "{:?}: nobody has sent that", (index, side));
         local.received(flow, host, segment.into_lease());
         if flow.received > local.granted {
-            self.look_up_resets();
+            self.look_up_cuts();
             let may_fail = self.pairs[index].may_fail(side);
             assert!(may_fail, "{:?}: its window", (index, side));
         }
@@ -195,7 +195,7 @@ impl World {
     /// Pair `index`, which seems to end: if its door was shut before it was let in, that is why.
     /// The event that says so is another lane's, and may be seen later.
     pub(super) fn suspect(&mut self, index: usize) {
-        self.look_up_resets();
+        self.look_up_cuts();
         let pair = &self.pairs[index];
         let is_in = matches!(&pair.ends[1], End::Local(local) if local.name.is_some());
         if self.doors[pair.door].is_shut && !is_in && !pair.is_cut() {
