@@ -195,11 +195,13 @@ impl Lane {
         if let Ok(value) = catch_unwind(AssertUnwindSafe(|| work(driver))) {
             return Some(value);
         }
+        // Before the host can see the last event: what it gives away after that goes elsewhere, and
+        // what it gave away before is over with that event.
+        self.seam.fail();
         if let Some(driver) = slot.take() {
             // Even taking it apart may fail; then its sockets leak, and the host is still told.
             let _ = catch_unwind(AssertUnwindSafe(|| driver.abandon()));
         }
-        self.seam.fail();
         self.seam.refuse_parcels();
         None
     }
@@ -209,8 +211,13 @@ impl Lane {
         let commands = &self.seam.commands;
         while !commands.is_empty() {
             let head = commands.head();
-            if let Some(Command::Write { segment, .. }) = Command::decode(commands.read(head)) {
-                self.seam.arena.release(segment.node, 1);
+            let leased = match Command::decode(commands.read(head)) {
+                Some(Command::Write { segment, .. }) => Some(segment),
+                Some(Command::Fill { room, .. }) => Some(room),
+                _ => None,
+            };
+            if let Some(leased) = leased {
+                self.seam.arena.release(leased.node, 1);
             }
             commands.consume(head.wrapping_add(1));
         }
