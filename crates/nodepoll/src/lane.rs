@@ -165,10 +165,12 @@ impl Lane {
         self.seam.events.tail() != self.seam.events.head()
     }
 
-    /// Lets go of the driver and all its sockets.
+    /// Lets go of the driver and all its sockets, and of those on their way to it.
     pub(crate) fn shut(&self) {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         drop(driver.take());
+        // One that holds a place which a listener of this driver waits for would keep all alive.
+        self.seam.refuse_parcels();
     }
 
     /// Carries out the commands on the host's thread, unless the poller has the lock. Whether

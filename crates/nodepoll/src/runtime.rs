@@ -189,6 +189,12 @@ impl Runtime {
         (&seam.commands, &seam.events)
     }
 
+    /// What is shared with a lane's driver: for tests.
+    #[cfg(all(test, unix, not(loom), not(feature = "faults")))]
+    pub(crate) fn seam(&self, lane: usize) -> &Arc<Seam> {
+        &self.lanes[lane].seam
+    }
+
     /// Hands over what the host has written and shows it what has come: once a batch, on the
     /// host's thread only. It never waits: a lane whose lock is taken is awake, and takes the
     /// commands from its ring before it sleeps.
