@@ -61,6 +61,24 @@ test.serial('listeners of one loop share connectionsMax', async (t) => {
   await Promise.all(served)
 })
 
+test.serial('H20: a shutdown lets in those that wait for a place, and ends', async (t) => {
+  await leakCheck(t)
+  let served = 0
+  const server = await startServer(t, {
+    connectionsMax: 2,
+    onRequest(connection) {
+      served++
+      return echo(connection)
+    },
+  })
+  const peers = await Promise.all(Array.from({ length: 5 }, () => Peer.connect(t, server.address)))
+  for (const peer of peers) await peer.send('ping')
+  await eventually(() => served === 2, 'as many as may be')
+  await within(server.shutdown(), 'shutdown()')
+  t.is(served, 5)
+  for (const peer of peers) t.is((await peer.read(4)).toString(), 'ping')
+})
+
 test.serial('H93: connections that end in every way give their place back', async (t) => {
   await leakCheck(t)
   const ends: ((connection: Connection) => unknown)[] = [

@@ -9,7 +9,7 @@ const common = `
   import { connect } from 'node:net'
   import { once } from 'node:events'
   import { setTimeout as later } from 'node:timers/promises'
-  import { configure, serve, stats } from 'nodepoll'
+  import { configure, dial, serve, stats } from 'nodepoll'
   const KIB = 1024, MIB = 1 << 20
   async function peerOf(server) {
     const socket = connect(server.address.port, '127.0.0.1')
@@ -29,6 +29,24 @@ const common = `
       before = stats().bytesRead
       await later(100)
     }
+  }
+  /** Writes until no memory is left for output, and the kernel takes no more of it. How much. */
+  async function jam(connections) {
+    const written = connections.map(() => 0)
+    for (let before = -1; before !== stats().bytesWritten;) {
+      before = stats().bytesWritten
+      for (let n = 0; ; n = (n + 1) % written.length) {
+        try {
+          connections[n].write(fill(60 * KIB, 7))
+          written[n] += 60 * KIB
+        } catch (error) {
+          if (error.code !== 'ERR_NODEPOLL_WRITE_LIMIT') throw error
+          break
+        }
+      }
+      await later(100)
+    }
+    return written
   }
   function fill(bytes, value) { return Buffer.alloc(bytes, value) }
 `
@@ -137,6 +155,54 @@ const programs: Record<string, readonly [source: string, output: string]> = {
     await server.finished
   `,
     'ECONNRESET,local true',
+  ],
+  'H114: peers that read nothing do not keep the server from reading others': [
+    `
+    configure({ memoryMax: 4 * MIB, HOST })
+    let got = 0
+    const server = await serve({ host: '127.0.0.1', writeBufferMax: 8 * MIB,
+      onRequest({ input }) {
+        got += input.length
+        input.skip(input.length)
+      } })
+    const idle = await Promise.all([peerOf(server), peerOf(server)])
+    for (const peer of idle) peer.pause()
+    await jam([...server.loop.connections()])
+    const other = await peerOf(server)
+    other.write(fill(MIB, 1))
+    await until(() => got === MIB, 'what another peer sends')
+    console.log(got)
+    for (const peer of [...idle, other]) peer.destroy()
+    await server.shutdown({ deadlineMs: 0, force: true }).catch(() => {})
+  `,
+    String(1 << 20),
+  ],
+  'H114: output of both ends in one process gets through though it has had all memory': [
+    `
+    configure({ memoryMax: 4 * MIB, HOST })
+    const got = [0, 0]
+    const counting = (side) => ({ input }) => {
+      for (const chunk of input.chunks()) {
+        if (!chunk.equals(fill(chunk.length, 7))) throw new Error('wrong bytes')
+      }
+      got[side] += input.length
+      input.skip(input.length)
+    }
+    const options = { readBufferMax: 8 * MIB, writeBufferMax: 8 * MIB }
+    const server = await serve({ host: '127.0.0.1', ...options, onRequest: counting(0) })
+    const dialling = { host: '127.0.0.1', port: server.address.port, ...options }
+    const client = await dial({ ...dialling, onRequest: counting(1) })
+    await until(() => server.loop.connectionCount === 1, 'the other end')
+    const ends = [client, ...server.loop.connections()]
+    for (const end of ends) end.pause()
+    const written = await jam(ends)
+    for (const end of ends) end.resume()
+    await until(() => got[0] === written[0] && got[1] === written[1], 'all bytes')
+    console.log(stats().arenaBytes === 4 * MIB)
+    await client.close()
+    await server.shutdown()
+  `,
+    'true',
   ],
   'H105: one byte left unread by each of many connections holds few nodes': [
     `

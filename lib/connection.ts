@@ -241,7 +241,8 @@ export class Connection extends Lifecycle {
   /**
    * Ends the connection gracefully: no more input is received, flushed output is sent (for as long
    * as the write timeout says, else 30 s), then FIN, then input is discarded until the peer's FIN
-   * (for one second at most).
+   * (for one second at most). If the output takes longer, the peer sees a reset, or on a unix
+   * socket, which knows none, FIN.
    *
    * Unflushed output is dropped, a waiting read rejects. Each call returns the same promise, which
    * settles when the connection has ended and never rejects. It does not wait for the close

@@ -184,8 +184,10 @@ export class EventLoop {
     if (caller !== undefined) this.#callers.add(caller)
     const warning = setTimeout(() => this.#warn(), SHUTDOWN_WARNING_MS)
     warning.unref()
-    await Promise.all(Array.from(this.#listeners, (listener) => listener.close()))
+    const closed = Array.from(this.#listeners, (listener) => listener.close())
+    // At once: peers that a listener has still to let in may wait for the place of one of these.
     for (const connection of this.connections()) connection._closeWhenIdle()
+    await Promise.all(closed)
     await this.#until(() => {
       if (this.#connectionCount === 0) return true
       if (caller === undefined) return false

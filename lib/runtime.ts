@@ -32,7 +32,8 @@ export interface RuntimeOptions {
   loadBalance?: 'roundRobin' | 'random' | 'leastConnections'
   /**
    * Bytes of the arena, all connections together. At the limit sockets pause, none fails; the
-   * read that has waited longest gets what it waits for, up to a quarter more.
+   * read that has waited longest gets what it waits for, up to a quarter more. Neither unread input
+   * nor output that peers do not take can have all of it.
    *
    * @default 1 GiB
    */

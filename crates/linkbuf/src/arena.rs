@@ -4,6 +4,7 @@ use crate::limits::{CHUNK_BYTES_MAX, GRANULE_BYTES};
 use crate::node::Node;
 use crate::node_count::Released;
 use crate::node_ref::NodeRef;
+use crate::purpose::{Purpose, Reserves};
 use crate::segment::{Segment, SegmentId};
 use crate::sync::Arc;
 use std::fmt;
@@ -104,14 +105,21 @@ impl Arena {
     /// Nothing if no free range is long enough; then [`on_room`](Self::on_room) follows.
     #[must_use]
     pub fn allocate(&self, bytes: usize) -> Option<Node> {
-        self.allocate_leaving(bytes, 0)
+        self.allocate_for(Purpose::Any, bytes)
     }
 
-    /// As [`allocate`](Self::allocate), but only if about `leaving` bytes remain free and
-    /// [divisible](Self::bytes_divisible), for those who must not be refused.
+    /// As [`allocate`](Self::allocate), but only if the others are left what is
+    /// [reserved](Self::reserve) for them.
     #[must_use]
-    pub fn allocate_leaving(&self, bytes: usize, leaving: usize) -> Option<Node> {
-        let (header, bytes) = ArenaCore::allocate(self.core(), bytes, leaving)?;
+    pub fn allocate_for(&self, purpose: Purpose, bytes: usize) -> Option<Node> {
+        self.allocate_some(purpose, bytes, bytes)
+    }
+
+    /// As [`allocate_for`](Self::allocate_for), but takes a shorter node, of `bytes_min` bytes at
+    /// least, if that is what there is: half as long, or a quarter, and so on.
+    #[must_use]
+    pub fn allocate_some(&self, purpose: Purpose, bytes: usize, bytes_min: usize) -> Option<Node> {
+        let (header, bytes) = ArenaCore::allocate(self.core(), bytes, bytes_min, purpose)?;
         header.open();
         // SAFETY: the node was opened in the line above with one reference, which belongs to
         // nobody else.
@@ -128,20 +136,38 @@ impl Arena {
     /// Nothing if no free range is long enough; then [`on_room`](Self::on_room) follows.
     #[must_use]
     pub fn lease_node(&self, bytes: usize) -> Option<SegmentId> {
-        self.lease_node_leaving(bytes, 0)
+        self.lease_node_for(Purpose::Any, bytes)
     }
 
-    /// As [`lease_node`](Self::lease_node), but only if about `leaving` bytes remain free and
-    /// [divisible](Self::bytes_divisible).
+    /// As [`lease_node`](Self::lease_node), but only if the others are left what is
+    /// [reserved](Self::reserve) for them.
     #[must_use]
-    pub fn lease_node_leaving(&self, bytes: usize, leaving: usize) -> Option<SegmentId> {
-        let (header, len) = ArenaCore::allocate(self.core(), bytes, leaving)?;
+    pub fn lease_node_for(&self, purpose: Purpose, bytes: usize) -> Option<SegmentId> {
+        let (header, len) = ArenaCore::allocate(self.core(), bytes, bytes, purpose)?;
         header.open_leased(len);
         Some(SegmentId {
             node: header.id(),
             offset: header.start(),
             len,
         })
+    }
+
+    /// Sets how many of the bytes that can be [divided](Self::bytes_divisible) output leaves to
+    /// input, and input to output. Nothing at first. What is in use already stays where it is.
+    ///
+    /// ```
+    /// use linkbuf::{Arena, CHUNK_BYTES, Chunk, Purpose};
+    ///
+    /// let arena = Arena::new(CHUNK_BYTES);
+    /// arena.grant(Chunk::boxed(CHUNK_BYTES))?;
+    /// arena.reserve(4096, 65_536);
+    /// let output = std::iter::from_fn(|| arena.lease_node_for(Purpose::Output, 4096));
+    /// assert_eq!(output.count(), CHUNK_BYTES / 4096 - 1);
+    /// assert!(arena.allocate_for(Purpose::Input, 4096).is_some());
+    /// # Ok::<(), linkbuf::GrantError>(())
+    /// ```
+    pub fn reserve(&self, input: usize, output: usize) {
+        self.core().set_reserves(Reserves { input, output });
     }
 
     /// Turns one lease into a segment.
@@ -392,7 +418,8 @@ mod tests {
             (2 * CHUNK_BYTES, 0)
         );
         arena.grant(Chunk::boxed(CHUNK_BYTES)).unwrap();
-        assert!(arena.allocate_leaving(1, CHUNK_BYTES).is_none());
+        arena.reserve(0, CHUNK_BYTES);
+        assert!(arena.allocate_for(Purpose::Input, 1).is_none());
         let node = arena.allocate(2 * CHUNK_BYTES).unwrap();
         assert_eq!(
             (arena.bytes_free(), arena.bytes_divisible()),
@@ -403,17 +430,49 @@ mod tests {
     }
 
     #[test]
-    fn some_memory_can_be_left_for_those_who_must_not_be_refused() {
+    fn h114_input_and_output_leave_each_other_what_is_reserved() {
         let arena = arena();
-        let leaving = 3 * GRANULE_BYTES;
-        let mut nodes = Vec::new();
-        while let Some(node) = arena.allocate_leaving(GRANULE_BYTES, leaving) {
-            nodes.push(node);
-        }
-        assert_eq!(arena.bytes_free(), leaving);
-        assert!(arena.lease_node_leaving(1, leaving).is_none());
-        nodes.extend(std::iter::from_fn(|| arena.allocate(GRANULE_BYTES)));
-        assert_eq!(arena.bytes_free(), 0);
+        let (input, output) = (3 * GRANULE_BYTES, 5 * GRANULE_BYTES);
+        arena.reserve(input, output);
+        let take = |purpose| std::iter::from_fn(move || Some((purpose, GRANULE_BYTES)));
+        let all = |purpose| -> Vec<Node> {
+            take(purpose)
+                .map_while(|(purpose, bytes)| arena.allocate_for(purpose, bytes))
+                .collect()
+        };
+        let received = all(Purpose::Input);
+        assert_eq!(arena.bytes_free(), output);
+        assert!(arena.lease_node_for(Purpose::Room, 1).is_none());
+        let sent = all(Purpose::Output);
+        assert_eq!(arena.bytes_free(), 0, "input has its reserve already");
+        drop((received, sent));
+        // All that output may have, so that input cannot leave it what is reserved.
+        let sent = all(Purpose::Output);
+        assert_eq!(arena.bytes_free(), input);
+        let received = all(Purpose::Input);
+        assert_eq!(arena.bytes_free(), 0, "its own reserve is input's");
+        drop(received);
+        assert!(arena.lease_node_for(Purpose::Output, 1).is_none());
+        assert_eq!(all(Purpose::Any).len(), 3);
+        drop(sent);
+        let rooms = all(Purpose::Room);
+        assert_eq!(arena.bytes_free(), input + output, "neither's reserve");
+        drop(rooms);
+        assert_eq!(arena.bytes_free(), CHUNK_BYTES);
+    }
+
+    #[test]
+    fn a_shorter_node_will_do_where_there_is_no_long_one() {
+        let arena = arena();
+        let mut nodes: Vec<Node> = std::iter::from_fn(|| arena.allocate(1)).collect();
+        // Two neighbours, and one that has none.
+        let ids: Vec<u32> = nodes.iter().map(Node::id).collect();
+        nodes.retain(|node| ![4, 5, 8].contains(&node.id()));
+        assert_eq!(ids.len() - nodes.len(), 3);
+        let some = || arena.allocate_some(Purpose::Input, 1 << 16, GRANULE_BYTES);
+        let found: Vec<Node> = std::iter::from_fn(some).collect();
+        let lengths: Vec<usize> = found.iter().map(Node::capacity).collect();
+        assert_eq!(lengths, [2 * GRANULE_BYTES, GRANULE_BYTES]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 use crate::arena::{ArenaStats, GrantError};
-use crate::buddy::Buddy;
+use crate::buddy::{Block, Buddy};
 use crate::chunk::Chunk;
 use crate::chunk_table::{ChunkEntry, ChunkTable};
 use crate::limits::{CHUNK_BYTES, CHUNKS_MAX, CHUNKS_SPARE, GRANULE_BYTES};
 use crate::node_count::Released;
 use crate::node_header::NodeHeader;
+use crate::purpose::{Purpose, Reserves};
 use crate::room::{Due, Room};
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use std::ptr::NonNull;
@@ -35,6 +36,9 @@ struct State {
     /// Of these, those in chunks that can be divided: the others are of no use for usual nodes.
     bytes_divisible: usize,
     bytes_in_nodes: usize,
+    /// Of these, those that input has of chunks that can be divided.
+    bytes_for_input: usize,
+    reserves: Reserves,
     nodes: usize,
     room: Room,
     keep_alive: Option<Arc<ArenaCore>>,
@@ -86,21 +90,28 @@ impl ArenaCore {
         Ok(index)
     }
 
-    /// Takes a free block if at least `leaving` bytes remain free, or remembers that somebody
-    /// starves. Answers the header of the node that it is for, at rest, and its length.
+    pub(crate) fn set_reserves(&self, reserves: Reserves) {
+        self.lock().reserves = reserves;
+    }
+
+    /// Takes a free block of `bytes` or, if there is none, of half as many and so on down to
+    /// `bytes_min`; or remembers that somebody starves. Answers the header of the node that it is
+    /// for, at rest, and its length.
     pub(crate) fn allocate(
         core: &Arc<Self>,
         bytes: usize,
-        leaving: usize,
+        bytes_min: usize,
+        purpose: Purpose,
     ) -> Option<(&NodeHeader, u32)> {
         let block = {
             let mut state = core.lock();
-            let is_enough = state.bytes_divisible >= divisible(bytes) + leaving || leaving == 0;
-            let Some(block) = is_enough.then(|| state.buddy.allocate(bytes)).flatten() else {
+            let mut lengths = std::iter::successors(Some(bytes), |&bytes| {
+                Some(bytes / 2).filter(|&half| half >= bytes_min)
+            });
+            let Some(block) = lengths.find_map(|bytes| state.take_block(bytes, purpose)) else {
                 state.room.starve();
                 return None;
             };
-            state.count_node(block.bytes as usize);
             core.publish_free(&state);
             if state.keep_alive.is_none() {
                 state.keep_alive = Some(Arc::clone(core));
@@ -114,8 +125,7 @@ impl ArenaCore {
     /// Takes the range of a node back whose last reference has ended.
     pub(crate) fn free(&self, id: u32) -> Freed {
         let mut state = self.lock();
-        let bytes = state.buddy.free(id);
-        state.discount_node(bytes as usize);
+        state.free_block(id);
         self.publish_free(&state);
         Freed {
             due: state.room.end_starvation(),
@@ -252,24 +262,44 @@ impl State {
             bytes_free: 0,
             bytes_divisible: 0,
             bytes_in_nodes: 0,
+            bytes_for_input: 0,
+            reserves: Reserves::default(),
             nodes: 0,
             room: Room::default(),
             keep_alive: None,
         }
     }
 
-    fn count_node(&mut self, bytes: usize) {
+    /// Takes a free block, if its purpose allows it.
+    fn take_block(&mut self, bytes: usize, purpose: Purpose) -> Option<Block> {
+        let needed = Buddy::divided_bytes(bytes);
+        let (free, input) = (self.bytes_divisible, self.bytes_for_input);
+        if !purpose.allows(needed, free, input, self.reserves) {
+            return None;
+        }
+        let block = self.buddy.allocate(bytes)?;
+        let bytes = block.bytes as usize;
         self.nodes += 1;
         self.bytes_in_nodes += bytes;
         self.bytes_free -= bytes;
         self.bytes_divisible -= divisible(bytes);
+        if purpose == Purpose::Input {
+            self.buddy.mark(block.id);
+            self.bytes_for_input += divisible(bytes);
+        }
+        Some(block)
     }
 
-    fn discount_node(&mut self, bytes: usize) {
+    fn free_block(&mut self, id: u32) {
+        let (bytes, is_input) = self.buddy.free(id);
+        let bytes = bytes as usize;
         self.nodes -= 1;
         self.bytes_in_nodes -= bytes;
         self.bytes_free += bytes;
         self.bytes_divisible += divisible(bytes);
+        if is_input {
+            self.bytes_for_input -= divisible(bytes);
+        }
     }
 
     /// A reference for the caller; with the last node the core lets go of its own.

@@ -46,6 +46,8 @@ struct Slot {
     next: u32,
     order: u8,
     kind: Kind,
+    /// What whoever took the block has noted.
+    mark: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,12 +98,26 @@ impl Buddy {
             let whole = self.allocate_order(WHOLE_CHUNK);
             return whole.or_else(|| self.allocate_oversize(bytes));
         }
-        let granules = bytes.div_ceil(GRANULE_BYTES).max(1).next_power_of_two();
-        self.allocate_order(granules.ilog2() as usize)
+        self.allocate_order(class_granules(bytes).ilog2() as usize)
     }
 
-    /// Gives a block back and merges it with its free neighbours. Answers its length in bytes.
-    pub(crate) fn free(&mut self, id: u32) -> u32 {
+    /// Of a block for so many bytes, how many would be taken from chunks that are divided.
+    pub(crate) fn divided_bytes(bytes: usize) -> usize {
+        match bytes {
+            0..=NODE_BYTES_MAX => class_granules(bytes) * GRANULE_BYTES,
+            _ if bytes <= CHUNK_BYTES => CHUNK_BYTES,
+            _ => 0,
+        }
+    }
+
+    /// Notes something about a block in use, for whoever gives it back.
+    pub(crate) fn mark(&mut self, id: u32) {
+        self.slot_mut(id).mark = true;
+    }
+
+    /// Gives a block back and merges it with its free neighbours. Answers its length in bytes, and
+    /// whether it was marked.
+    pub(crate) fn free(&mut self, id: u32) -> (u32, bool) {
         let slot = self.slot(id);
         assert!(slot.kind == Kind::Used, "a block is given back once");
         let bytes = self.bytes_of(id);
@@ -114,7 +130,7 @@ impl Buddy {
             order += 1;
         }
         self.link(id, order);
-        bytes
+        (bytes, slot.mark)
     }
 
     /// The blocks of a chunk that are in use.
@@ -163,6 +179,7 @@ impl Buddy {
         let slot = self.slot_mut(id);
         slot.order = order_byte(order);
         slot.kind = Kind::Used;
+        slot.mark = false;
         Block {
             id,
             bytes: self.bytes_of(id),
@@ -188,6 +205,7 @@ impl Buddy {
             next,
             order: order_byte(order),
             kind: Kind::Free,
+            mark: false,
         };
         if next != NONE {
             self.slot_mut(next).previous = id;
@@ -232,6 +250,7 @@ impl Slots {
             next: NONE,
             order: 0,
             kind: Kind::Inside,
+            mark: false,
         };
         Self {
             granules,
@@ -257,6 +276,11 @@ pub(crate) fn chunk_of(id: u32) -> usize {
 /// The first granule, within its chunk, that an id names.
 pub(crate) fn granule_of(id: u32) -> usize {
     (id & (GRANULES - 1)) as usize
+}
+
+/// Granules of the smallest block that is carved from a chunk for so many bytes.
+fn class_granules(bytes: usize) -> usize {
+    bytes.div_ceil(GRANULE_BYTES).max(1).next_power_of_two()
 }
 
 fn order_byte(order: usize) -> u8 {
@@ -321,7 +345,7 @@ mod tests {
         // Every id once, in an order that frees no two neighbours in a row.
         ids.sort_by_key(|id| (id * 97) % GRANULES);
         for id in ids {
-            assert_eq!(buddy.free(id), GRANULE);
+            assert_eq!(buddy.free(id), (GRANULE, false));
         }
         assert!(buddy.allocate(CHUNK_BYTES).is_some());
     }
@@ -357,7 +381,7 @@ mod tests {
             buddy.allocate(4 * CHUNK_BYTES).unwrap().id,
             1 << GRANULE_BITS
         );
-        assert_eq!(buddy.free(0) as usize, 2 * CHUNK_BYTES);
+        assert_eq!(buddy.free(0).0 as usize, 2 * CHUNK_BYTES);
         assert_eq!(buddy.allocate(2 * CHUNK_BYTES).unwrap().id, 0);
     }
 
@@ -379,6 +403,28 @@ mod tests {
         buddy.free(ids[2]);
         let again: Vec<u32> = (0..3).map(|_| buddy.allocate(1).unwrap().id).collect();
         assert_eq!(again, [ids[2], ids[4], ids[0]]);
+    }
+
+    #[test]
+    fn a_mark_lasts_until_the_block_is_given_back() {
+        let mut buddy = buddy_with(GRANULES);
+        let ids: Vec<u32> = (0..4).map(|_| buddy.allocate(1).unwrap().id).collect();
+        buddy.mark(ids[1]);
+        assert_eq!(buddy.free(ids[1]), (GRANULE, true));
+        assert_eq!(buddy.allocate(1).unwrap().id, ids[1]);
+        for id in ids {
+            assert_eq!(buddy.free(id), (GRANULE, false));
+        }
+    }
+
+    #[test]
+    fn what_a_block_takes_of_divided_chunks_is_known_before() {
+        for bytes in [0, 1, 4097, 65_536, NODE_BYTES_MAX, NODE_BYTES_MAX + 1] {
+            let mut buddy = buddy_with(GRANULES);
+            let block = buddy.allocate(bytes).unwrap();
+            assert_eq!(Buddy::divided_bytes(bytes), block.bytes as usize);
+        }
+        assert_eq!(Buddy::divided_bytes(CHUNK_BYTES + 1), 0);
     }
 
     #[test]

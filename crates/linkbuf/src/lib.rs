@@ -83,6 +83,7 @@ mod node_count;
 mod node_header;
 mod node_ref;
 mod number;
+mod purpose;
 mod reader;
 mod room;
 mod search;
@@ -102,4 +103,5 @@ pub use limits::{
 pub use link_buffer::LinkBuffer;
 pub use nocopy_buffer::{BufferStats, NocopyBuffer};
 pub use node::Node;
+pub use purpose::Purpose;
 pub use segment::{Segment, SegmentId};

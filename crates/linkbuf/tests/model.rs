@@ -3,7 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use linkbuf::{Arena, CHUNK_BYTES, Chunk, GRANULE_BYTES, LinkBuffer, Node, Segment, SegmentId};
+use linkbuf::{Arena, CHUNK_BYTES, Chunk, GRANULE_BYTES, LinkBuffer, Node, Purpose};
+use linkbuf::{Segment, SegmentId};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
 use std::ptr::NonNull;
@@ -17,6 +18,10 @@ const CHUNKS: [usize; 4] = [
     CHUNK_BYTES / 2,
 ];
 const TAGS: usize = 251;
+
+/// So much that random steps come to where it counts.
+const INPUT_RESERVE: usize = 60 * GRANULE_BYTES;
+const OUTPUT_RESERVE: usize = 90 * GRANULE_BYTES;
 
 /// What a node's bytes must be, by its tag and the offset: position-coded, so that a byte of
 /// another node or of another place shows.
@@ -35,8 +40,8 @@ fn expected(tag: usize, offset: u32, len: usize) -> &'static [u8] {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Allocate { bytes: usize },
-    LeaseNode { bytes: usize },
+    Allocate { bytes: usize, purpose: Purpose },
+    LeaseNode { bytes: usize, purpose: Purpose },
     Commit { node: usize, bytes: usize },
     DropNode { node: usize },
     Clone { segment: usize },
@@ -63,12 +68,21 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(CHUNK_BYTES),
         1 => Just(2 * CHUNK_BYTES)
     ];
+    let purpose = prop_oneof![
+        Just(Purpose::Any),
+        Just(Purpose::Input),
+        Just(Purpose::Room),
+        Just(Purpose::Output),
+    ];
+    let allocation = (bytes, purpose);
     let index = any::<u16>().prop_map(usize::from);
     let short = prop_oneof![4 => 0..3000_usize, 1 => any::<u32>().prop_map(|at| at as usize)];
     let buffer = 0..BUFFERS;
     prop_oneof![
-        3 => bytes.clone().prop_map(|bytes| Step::Allocate { bytes }),
-        1 => bytes.prop_map(|bytes| Step::LeaseNode { bytes }),
+        3 => allocation
+            .clone()
+            .prop_map(|(bytes, purpose)| Step::Allocate { bytes, purpose }),
+        1 => allocation.prop_map(|(bytes, purpose)| Step::LeaseNode { bytes, purpose }),
         6 => (index.clone(), short.clone()).prop_map(|(node, bytes)| Step::Commit { node, bytes }),
         2 => index.clone().prop_map(|node| Step::DropNode { node }),
         2 => index.clone().prop_map(|segment| Step::Clone { segment }),
@@ -94,6 +108,7 @@ struct Life {
     tag: usize,
     start: u32,
     capacity: usize,
+    purpose: Purpose,
     written: u32,
     leases: u32,
 }
@@ -117,6 +132,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let arena = Arena::new(CHUNKS.iter().sum());
+        arena.reserve(INPUT_RESERVE, OUTPUT_RESERVE);
         let mut memory: Vec<Vec<u8>> = CHUNKS.iter().map(|&bytes| vec![0; bytes]).collect();
         let bases: Vec<NonNull<u8>> = memory
             .iter_mut()
@@ -146,8 +162,8 @@ impl World {
 
     fn apply(&mut self, step: Step) {
         match step {
-            Step::Allocate { bytes } => self.allocate(bytes),
-            Step::LeaseNode { bytes } => self.lease_node(bytes),
+            Step::Allocate { bytes, purpose } => self.allocate(bytes, purpose),
+            Step::LeaseNode { bytes, purpose } => self.lease_node(bytes, purpose),
             Step::Commit { node, bytes } => self.commit(node, bytes),
             Step::DropNode { node } => drop(take(&mut self.nodes, node)),
             Step::Clone { segment } => {
@@ -182,7 +198,12 @@ impl World {
     }
 
     /// H27: a fresh node lies in no other; H117: nobody can write to it but its new owner.
-    fn born(&mut self, id: u32, start: u32, capacity: usize, leases: u32) -> usize {
+    fn born(
+        &mut self,
+        (id, start, capacity): (u32, u32, usize),
+        leases: u32,
+        purpose: Purpose,
+    ) -> usize {
         let chunk = id >> 8;
         assert!(start as usize + capacity <= CHUNKS[chunk as usize]);
         for (other, life) in &self.lives {
@@ -195,32 +216,54 @@ impl World {
             tag: self.tags,
             start,
             capacity,
+            purpose,
             written: start + leases,
             leases,
         };
         assert!(self.lives.insert(id, life).is_none());
+        self.check_reserves(capacity, purpose);
         self.tags
     }
 
-    fn allocate(&mut self, bytes: usize) {
-        let Some(mut node) = self.arena.allocate(bytes) else {
+    /// H114: what has just been taken has left to others what is theirs.
+    fn check_reserves(&self, capacity: usize, purpose: Purpose) {
+        let is_input =
+            |life: &&Life| life.purpose == Purpose::Input && life.capacity <= CHUNK_BYTES;
+        let inputs = self.lives.values().filter(is_input);
+        let input: usize = inputs.map(|life| life.capacity).sum();
+        let of_input = INPUT_RESERVE.saturating_sub(input);
+        let free = self.arena.bytes_divisible();
+        let is_right = match purpose {
+            Purpose::Any => true,
+            Purpose::Input => input <= INPUT_RESERVE || free >= OUTPUT_RESERVE,
+            Purpose::Room => free >= OUTPUT_RESERVE + of_input,
+            Purpose::Output => capacity > CHUNK_BYTES || free >= of_input,
+        };
+        assert!(
+            is_right,
+            "{purpose:?} of {capacity}: {input} input, {free} free"
+        );
+    }
+
+    fn allocate(&mut self, bytes: usize, purpose: Purpose) {
+        let Some(mut node) = self.arena.allocate_for(purpose, bytes) else {
             return;
         };
         assert!(node.capacity() >= bytes && node.room() == node.capacity());
         let (id, start) = (node.id(), (node.id() & 0xFF) * 4096);
-        let tag = self.born(id, start, node.capacity(), 0);
+        let tag = self.born((id, start, node.capacity()), 0, purpose);
         // All of it: whoever still owned a byte of it would see the change.
         let all = expected(tag, start, node.capacity());
         node.spare().copy_from_slice(all);
         self.nodes.push(node);
     }
 
-    fn lease_node(&mut self, bytes: usize) {
-        let Some(id) = self.arena.lease_node(bytes) else {
+    fn lease_node(&mut self, bytes: usize, purpose: Purpose) {
+        let Some(id) = self.arena.lease_node_for(purpose, bytes) else {
             return;
         };
         assert!(id.len as usize >= bytes);
-        let tag = self.born(id.node, id.offset, id.len as usize, id.len);
+        let tag = self.born((id.node, id.offset, id.len as usize), id.len, purpose);
         let all = expected(tag, id.offset, id.len as usize);
         let base = self.bases[(id.node >> 8) as usize];
         // SAFETY: the node lies in its chunk, as `born` has asserted.
@@ -453,6 +496,11 @@ impl World {
         );
         let quarters = std::iter::from_fn(|| self.arena.allocate(CHUNK_BYTES / 4));
         assert_eq!(quarters.collect::<Vec<_>>().len(), 2);
+        drop(whole);
+        let output = || self.arena.allocate_for(Purpose::Output, 1);
+        let output: Vec<Node> = std::iter::from_fn(output).collect();
+        let (free, count) = (self.arena.bytes_divisible(), output.len());
+        assert_eq!(free, INPUT_RESERVE, "free beside {count} nodes");
     }
 }
 

@@ -3,11 +3,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use linkbuf::Arena;
+use linkbuf::{Arena, Purpose};
 use napi::bindgen_prelude::{Function, Unknown, retain_current_module_for_unload_safety};
 use napi::{Env, Error, Result, Status};
 use napi_derive::napi;
-use nodepoll::limits::OUTPUT_RESERVE_BYTES;
 use nodepoll::record::LAYOUT;
 use nodepoll::{Host, Hosting, LoadBalance, Runtime, SeamMemory};
 
@@ -161,16 +160,16 @@ impl BindingRuntime {
     }
 
     /// Leases a node to be written to, with one lease a byte: node, offset and length, or `null`
-    /// if the arena has no memory. For input some of it is left to output.
+    /// if the arena has no memory. Input and output leave each other some of it.
     #[napi(catch_unwind)]
     pub fn lease_node(&self, bytes: u32, is_for_input: bool) -> Result<Option<Vec<u32>>> {
-        let leaving = if is_for_input {
-            OUTPUT_RESERVE_BYTES
+        let purpose = if is_for_input {
+            Purpose::Room
         } else {
-            0
+            Purpose::Output
         };
         self.core.with(|runtime| {
-            let leased = runtime.arena().lease_node_leaving(bytes as usize, leaving);
+            let leased = runtime.arena().lease_node_for(purpose, bytes as usize);
             Ok(leased.map(|id| vec![id.node, id.offset, id.len]))
         })
     }

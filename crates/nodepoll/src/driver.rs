@@ -12,6 +12,7 @@ use crate::balance::Balancer;
 use crate::command::Command;
 use crate::connection::Connection;
 use crate::dialer::Dialing;
+use crate::error::errno_of;
 use crate::event::Event;
 use crate::io::Io;
 use crate::key::{Key, WAKER};
@@ -206,12 +207,13 @@ impl Driver {
         };
         let mut batch = Vec::new();
         let outcome = listener.accept(&mut self.io, &mut batch);
+        listener.report_error(&mut self.io);
         let (number, window) = (listener.number, listener.window);
         let closing = listener.is_closing();
         match outcome {
             Accepting::Full => {}
             Accepting::Empty if !closing => {}
-            Accepting::Exhausted if !closing => listener.retry_later(&mut self.io, key),
+            Accepting::Exhausted if listener.try_later(&mut self.io, key) => {}
             Accepting::Empty | Accepting::Exhausted => self.io.dead.push(key),
             Accepting::More => self.io.queue_listener(listener, key),
             Accepting::NoRoom => {
@@ -314,14 +316,13 @@ impl Driver {
                 window,
             } => {
                 let (remote, local) = (accepted.remote, accepted.local);
-                if let Ok(id) = self.add_connection(accepted, window) {
-                    self.io.post(&Event::Accepted {
-                        id,
-                        listener,
-                        remote,
-                        local,
-                    });
-                }
+                let id = self.add_connection(accepted, window);
+                self.io.post(&Event::Accepted {
+                    id,
+                    listener,
+                    remote,
+                    local,
+                });
             }
         }
     }
@@ -343,19 +344,18 @@ impl Driver {
         &mut self,
         Accepted { socket, place, .. }: Accepted,
         window: u32,
-    ) -> std::io::Result<ConnectionId> {
+    ) -> ConnectionId {
         let io = &mut self.io;
-        let mut registered = Ok(());
         let key = self.entries.insert_with_key(|key| {
             let mut connection = Connection::new(key, socket, window, io.now, place);
-            registered = connection.socket.register(&io.registry, key.token());
+            if let Err(error) = connection.socket.register(&io.registry, key.token()) {
+                // Out of kernel memory. The host, which counts those that are accepted, is told of
+                // it all the same, and then of its end.
+                connection.read_failed(errno_of(&error), io);
+            }
             Entry::Connection(connection)
         });
-        if registered.is_err() {
-            self.entries.remove(key);
-            io.seam.remove_load();
-        }
-        registered.map(|()| key.id())
+        key.id()
     }
 
     /// The end of a batch: sends what was flushed in it, then frees the rows that have ended.

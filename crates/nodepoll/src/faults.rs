@@ -8,12 +8,12 @@ compile_error!("the feature `faults` is for tests on unix, in builds with debug 
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use linkbuf::sync::{AtomicU64, Ordering};
 use socket2::SockRef;
-
-use crate::address::Address;
 
 /// What can be injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +34,13 @@ pub enum Fault {
     NoMemory,
     /// Accepting fails with `ECONNABORTED`.
     Aborted,
+    /// The kernel refuses to watch a socket, with `ENOSPC`. It is of no use then.
+    Unwatched,
 }
 
 impl Fault {
     /// Every one of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ShortRead,
         Self::ShortWrite,
         Self::Again,
@@ -47,6 +49,7 @@ impl Fault {
         Self::Exhausted,
         Self::NoMemory,
         Self::Aborted,
+        Self::Unwatched,
     ];
 }
 
@@ -65,7 +68,7 @@ pub struct Faults {
     /// Sockets made so far.
     sockets: AtomicU64,
     injected: [AtomicU64; Fault::ALL.len()],
-    resets: Mutex<Vec<Reset>>,
+    cuts: Mutex<Vec<Cut>>,
 }
 
 thread_local! {
@@ -83,7 +86,7 @@ impl Faults {
             receive_buffer: None,
             sockets: AtomicU64::new(0),
             injected: Default::default(),
-            resets: Mutex::default(),
+            cuts: Mutex::default(),
         }
     }
 
@@ -116,11 +119,11 @@ impl Faults {
         self.injected[fault as usize].load(Ordering::Relaxed)
     }
 
-    /// The sockets that [`Fault::Reset`] has happened to. One stands here before its driver learns
-    /// of it.
+    /// The sockets that are no more by [`Fault::Reset`] or [`Fault::Unwatched`]. One stands here
+    /// before its driver learns of it.
     #[must_use]
-    pub fn resets(&self) -> Vec<Reset> {
-        self.lock_resets().clone()
+    pub fn cuts(&self) -> Vec<Cut> {
+        self.lock_cuts().clone()
     }
 
     fn count(&self, fault: Fault) {
@@ -128,16 +131,25 @@ impl Faults {
         self.injected[fault as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    fn lock_resets(&self) -> std::sync::MutexGuard<'_, Vec<Reset>> {
-        self.resets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_cuts(&self) -> std::sync::MutexGuard<'_, Vec<Cut>> {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A socket that was reset by injection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reset {
-    /// Where its connection was dialled from.
-    pub dialer: Address,
+/// How a connection came about, and is told from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Where it was dialled from.
+    From(SocketAddr),
+    /// Where it was dialled to, as the dialling end of a unix socket has no name.
+    To(Arc<Path>),
+}
+
+/// A socket that was cut off by injection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Which connection.
+    pub route: Route,
     /// Whether it is the end that dialled, and not the one that was accepted.
     pub is_dialer: bool,
 }
@@ -158,6 +170,7 @@ pub(crate) enum Call {
     Read,
     Write,
     Accept,
+    Register,
 }
 
 impl Call {
@@ -182,6 +195,7 @@ impl Call {
                 Fault::Exhausted,
                 Fault::NoMemory,
             ],
+            Self::Register => &[Fault::Unwatched],
         }
     }
 }
@@ -201,8 +215,8 @@ pub(crate) struct Injector {
     faults: Arc<Faults>,
     random: RefCell<Random>,
     /// How many calls of each kind will find that they would block.
-    delays: [Cell<u64>; 3],
-    is_reset: Cell<bool>,
+    delays: [Cell<u64>; 4],
+    is_cut: Cell<bool>,
 }
 
 impl Injector {
@@ -223,7 +237,7 @@ impl Injector {
             faults: Arc::clone(faults),
             random: RefCell::new(Random::new(faults.seed ^ number << 48)),
             delays: Default::default(),
-            is_reset: Cell::new(false),
+            is_cut: Cell::new(false),
         }
     }
 
@@ -269,14 +283,14 @@ impl Injector {
         self.faults.count(fault);
     }
 
-    /// The socket is reset, in the middle of a call.
-    pub(crate) fn reset(&self, reset: Reset) {
-        self.is_reset.set(true);
-        self.faults.lock_resets().push(reset);
+    /// The socket is cut off, in the middle of a call.
+    pub(crate) fn cut(&self, cut: Cut) {
+        self.is_cut.set(true);
+        self.faults.lock_cuts().push(cut);
     }
 
-    pub(crate) fn is_reset(&self) -> bool {
-        self.is_reset.get()
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.get()
     }
 
     /// Either of two ways, by the seed.
@@ -351,7 +365,7 @@ mod tests {
     #[test]
     fn without_rates_nothing_happens() {
         let injector = Injector::new(&Arc::new(Faults::new(1)));
-        for call in [Call::Read, Call::Write, Call::Accept].repeat(100) {
+        for call in [Call::Read, Call::Write, Call::Accept, Call::Register].repeat(100) {
             assert!(matches!(injector.decide(call), Verdict::Pass));
         }
     }

@@ -76,3 +76,44 @@ impl Gates {
         gate
     }
 }
+
+// With injected faults a socket is made in another way, and nothing else differs.
+#[cfg(all(test, unix, not(loom), not(feature = "faults")))]
+mod tests {
+    use mio::net::UnixStream;
+
+    use super::*;
+    use crate::address::Address;
+    use crate::listener::Accepted;
+    use crate::options::{Hosting, RuntimeOptions};
+    use crate::rust_host::RustHost;
+    use crate::sys::socket::Socket;
+
+    #[test]
+    fn h47_h93_a_connection_in_the_mailbox_does_not_outlive_its_runtime() {
+        let options = RuntimeOptions {
+            // Nobody takes parcels then, as with a poller that has just stopped.
+            hosting: Hosting::Inline,
+            ..RuntimeOptions::default()
+        };
+        let host = RustHost::start(&options, 0).unwrap();
+        let (gate, seam) = (Gates::default().get(1, 1), host.runtime().seam(0));
+        let place = gate.enter(seam, 1);
+        assert!(place.is_some() && gate.enter(seam, 1).is_none());
+        let (socket, mut peer) = UnixStream::pair().unwrap();
+        seam.deliver(Parcel::Accepted {
+            accepted: Accepted {
+                socket: Socket::Unix(socket),
+                place,
+                remote: Address::Unix,
+                local: Address::Unix,
+            },
+            listener: 1,
+            window: 0,
+        });
+        drop(gate);
+        drop(host);
+        let ended = std::io::Read::read(&mut peer, &mut [0]).unwrap();
+        assert_eq!(ended, 0, "its socket is closed");
+    }
+}

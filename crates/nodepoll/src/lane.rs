@@ -165,10 +165,12 @@ impl Lane {
         self.seam.events.tail() != self.seam.events.head()
     }
 
-    /// Lets go of the driver and all its sockets.
+    /// Lets go of the driver and all its sockets, and of those on their way to it.
     pub(crate) fn shut(&self) {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         drop(driver.take());
+        // One that holds a place which a listener of this driver waits for would keep all alive.
+        self.seam.refuse_parcels();
     }
 
     /// Carries out the commands on the host's thread, unless the poller has the lock. Whether
@@ -195,11 +197,13 @@ impl Lane {
         if let Ok(value) = catch_unwind(AssertUnwindSafe(|| work(driver))) {
             return Some(value);
         }
+        // Before the host can see the last event: what it gives away after that goes elsewhere, and
+        // what it gave away before is over with that event.
+        self.seam.fail();
         if let Some(driver) = slot.take() {
             // Even taking it apart may fail; then its sockets leak, and the host is still told.
             let _ = catch_unwind(AssertUnwindSafe(|| driver.abandon()));
         }
-        self.seam.fail();
         self.seam.refuse_parcels();
         None
     }
@@ -209,8 +213,13 @@ impl Lane {
         let commands = &self.seam.commands;
         while !commands.is_empty() {
             let head = commands.head();
-            if let Some(Command::Write { segment, .. }) = Command::decode(commands.read(head)) {
-                self.seam.arena.release(segment.node, 1);
+            let leased = match Command::decode(commands.read(head)) {
+                Some(Command::Write { segment, .. }) => Some(segment),
+                Some(Command::Fill { room, .. }) => Some(room),
+                _ => None,
+            };
+            if let Some(leased) = leased {
+                self.seam.arena.release(leased.node, 1);
             }
             commands.consume(head.wrapping_add(1));
         }

@@ -52,11 +52,19 @@ pub const READ_BYTES_PER_TURN: usize = 256 << 10;
 /// Size of the node that all connections of a driver receive into.
 pub const READ_NODE_BYTES: usize = 64 << 10;
 
-/// A read node with less room than this is replaced before the next read.
+/// A read node with less room than this is replaced before the next read. Nor is there a shorter
+/// one, if what is free is in pieces.
 pub const READ_ROOM_MIN: usize = 4 << 10;
 
 /// Memory that input leaves to output: replies are what gives memory back.
 pub const OUTPUT_RESERVE_BYTES: usize = 256 << 10;
+
+/// Read nodes that output leaves to input, beside one for each driver: the peers that output waits
+/// for may be waiting to be read, and others have nothing to do with them.
+pub const INPUT_RESERVE_NODES: usize = 3;
+
+/// The part of an arena that output leaves to input at most.
+pub const INPUT_RESERVE_PART: usize = 4;
 
 /// Slices in one vectored send. Above 1,024 the system call fails with `EINVAL`.
 pub const SEND_SLICES: usize = 64;
@@ -66,6 +74,10 @@ pub const ACCEPT_BATCH: usize = 64;
 
 /// Wait before accepting again after the process ran out of descriptors or memory.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Time that a listener which is to be closed waits in this case for those that the kernel has
+/// accepted already: what ends meanwhile gives back what they need.
+pub const ACCEPT_LAST_TIME: Duration = Duration::from_millis(500);
 
 /// Time that a graceful close may take to send what was flushed.
 pub const CLOSE_SEND_TIME: Duration = Duration::from_secs(30);

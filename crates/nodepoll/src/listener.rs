@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::gate::{Gate, Place};
 use crate::io::Io;
 use crate::key::Key;
-use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY, EVENTS_RESERVED};
+use crate::limits::{ACCEPT_BATCH, ACCEPT_LAST_TIME, ACCEPT_RETRY, EVENTS_RESERVED};
 use crate::moment::Moment;
 use crate::options::{Endpoint, KeepAlive, ListenOptions};
 use crate::sys::socket::{ListeningSocket, Socket};
@@ -31,6 +31,8 @@ pub(crate) struct Listener {
     owed_error: Option<i32>,
     /// When to try again.
     pub(crate) retry_at: Option<Moment>,
+    /// Until when, if it is to be closed.
+    give_up_at: Option<Moment>,
     phase: Phase,
     pub(crate) queued: bool,
 }
@@ -97,6 +99,7 @@ impl Listener {
             exhausted: false,
             owed_error: None,
             retry_at: None,
+            give_up_at: None,
             phase: Phase::Waiting,
             queued: false,
         })
@@ -199,25 +202,35 @@ impl Listener {
         }
     }
 
-    /// Arranges the next try after [`Accepting::Exhausted`].
-    pub(crate) fn retry_later(&mut self, io: &mut Io, key: Key) {
+    /// Arranges the next try after [`Accepting::Exhausted`], if there is to be one.
+    pub(crate) fn try_later(&mut self, io: &mut Io, key: Key) -> bool {
+        if self.is_closing() {
+            let until = self.give_up_at.get_or_insert(io.now + ACCEPT_LAST_TIME);
+            if io.now >= *until {
+                return false;
+            }
+        }
         let at = io.now + ACCEPT_RETRY;
         self.retry_at = Some(at);
         io.timers.arm(at, key);
+        true
+    }
+
+    /// Tells the host of the first error in a row, as soon as there is room.
+    pub(crate) fn report_error(&mut self, io: &mut Io) {
         if let Some(errno) = self.owed_error
             && io.has_room(0)
         {
             self.owed_error = None;
-            io.post(&Event::ListenerError {
-                listener: self.number,
-                errno,
-            });
+            let listener = self.number;
+            io.post(&Event::ListenerError { listener, errno });
         }
     }
 
     /// Tells the host that the listener is closed, if there is room.
-    pub(crate) fn report_closed(&self, io: &mut Io) -> bool {
-        let told = io.has_room(0);
+    pub(crate) fn report_closed(&mut self, io: &mut Io) -> bool {
+        self.report_error(io);
+        let told = self.owed_error.is_none() && io.has_room(0);
         if told {
             let event = Event::ListenerClosed {
                 listener: self.number,

@@ -409,6 +409,21 @@ fn seam(records: usize) -> (StdArc<Seam>, mio::Poll) {
     (StdArc::new(seam), poll)
 }
 
+fn parcel() -> Parcel {
+    let (socket, _) = UnixStream::pair().unwrap();
+    let accepted = Accepted {
+        socket: Socket::Unix(socket),
+        place: None,
+        remote: Address::Unix,
+        local: Address::Unix,
+    };
+    Parcel::Accepted {
+        accepted,
+        listener: 1,
+        window: 0,
+    }
+}
+
 fn is_woken(poll: &mut mio::Poll) -> bool {
     let mut events = mio::Events::with_capacity(1);
     poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
@@ -455,20 +470,7 @@ fn loom_h60_a_parcel_is_taken_or_the_poller_is_woken() {
     loom::model(|| {
         let (seam, mut poll) = seam(1);
         let shared = StdArc::clone(&seam);
-        let other = thread::spawn(move || {
-            let (socket, _) = UnixStream::pair().unwrap();
-            let accepted = Accepted {
-                socket: Socket::Unix(socket),
-                place: None,
-                remote: Address::Unix,
-                local: Address::Unix,
-            };
-            shared.deliver(Parcel::Accepted {
-                accepted,
-                listener: 1,
-                window: 0,
-            });
-        });
+        let other = thread::spawn(move || shared.deliver(parcel()));
         let mut taken = seam.mailbox.take().len();
         seam.parking.announce();
         let sleeps = !seam.mailbox.is_filled();
@@ -496,16 +498,29 @@ fn loom_h47_a_poller_that_is_to_stop_sees_it_or_is_woken() {
 }
 
 #[test]
-fn loom_h65_who_sees_that_a_driver_has_failed_sees_its_last_events() {
+fn loom_h65_who_has_seen_the_last_event_of_a_driver_knows_that_it_has_failed() {
     loom::model(|| {
         let (seam, _poll) = seam(1);
         let shared = StdArc::clone(&seam);
         let poller = thread::spawn(move || {
-            produce(&shared.events, 0, 1);
             shared.fail();
+            produce(&shared.events, 0, 1);
         });
-        assert!(!seam.has_failed() || !seam.events.is_empty());
+        assert!(seam.events.is_empty() || seam.has_failed());
         poller.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_h65_a_parcel_for_a_driver_that_fails_is_not_left_lying() {
+    loom::model(|| {
+        let (seam, _poll) = seam(1);
+        let shared = StdArc::clone(&seam);
+        let other = thread::spawn(move || shared.deliver(parcel()));
+        seam.fail();
+        seam.refuse_parcels();
+        other.join().unwrap();
+        assert!(!seam.mailbox.is_filled());
     });
 }
 

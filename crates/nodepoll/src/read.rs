@@ -1,14 +1,14 @@
 use std::io::ErrorKind;
 
-use linkbuf::{Arena, Node};
+use linkbuf::{Arena, Node, Purpose};
 
 use crate::connection::Connection;
 use crate::error::errno_of;
 use crate::event::{EndReason, Event};
 use crate::io::Io;
 use crate::limits::{
-    DISCARD_BYTES, EVENTS_RESERVED, LINGER_BYTES, MEMORY_LOW_BYTES, OUTPUT_RESERVE_BYTES,
-    READ_BYTES_PER_TURN, READ_NODE_BYTES, READ_ROOM_MIN,
+    DISCARD_BYTES, EVENTS_RESERVED, LINGER_BYTES, MEMORY_LOW_BYTES, READ_BYTES_PER_TURN,
+    READ_NODE_BYTES, READ_ROOM_MIN,
 };
 use crate::record::SYSCALL_READ;
 use crate::sys::SHORT_READ_EMPTIES;
@@ -48,7 +48,7 @@ impl ReadMemory {
             self.node = None;
             self.node = self
                 .arena
-                .allocate_leaving(READ_NODE_BYTES, OUTPUT_RESERVE_BYTES);
+                .allocate_some(Purpose::Input, READ_NODE_BYTES, READ_ROOM_MIN);
         }
         self.node.as_mut()
     }

@@ -18,7 +18,10 @@ use crate::gate::Gates;
 use crate::inline_driver::{AfterTurn, InlineDriver};
 use crate::key::WAKER;
 use crate::lane::Lane;
-use crate::limits::{LEASE_CHANGES, POLLERS_MAX, RING_RECORDS_MIN};
+use crate::limits::{
+    INPUT_RESERVE_NODES, INPUT_RESERVE_PART, LEASE_CHANGES, OUTPUT_RESERVE_BYTES, POLLERS_MAX,
+    READ_NODE_BYTES, RING_RECORDS_MIN,
+};
 use crate::listener::Listener;
 use crate::mailbox::Parcel;
 use crate::options::{DialOptions, Hosting, ListenOptions, LoadBalance, RuntimeOptions, Treatment};
@@ -100,6 +103,9 @@ impl Runtime {
         if count == 0 || count > POLLERS_MAX {
             return Err(StartError(io::Error::from(io::ErrorKind::InvalidInput)));
         }
+        let input = (count + INPUT_RESERVE_NODES) * READ_NODE_BYTES;
+        let input = input.min(arena.stats().bytes_max / INPUT_RESERVE_PART);
+        arena.reserve(input, OUTPUT_RESERVE_BYTES);
         let bell = Arc::new(Bell::new());
         let mut polls = Vec::with_capacity(count);
         let mut seams = Vec::with_capacity(count);
@@ -181,6 +187,12 @@ impl Runtime {
     pub(crate) fn rings(&self, lane: usize) -> (&Ring, &Ring) {
         let seam = &self.lanes[lane].seam;
         (&seam.commands, &seam.events)
+    }
+
+    /// What is shared with a lane's driver: for tests.
+    #[cfg(all(test, unix, not(loom), not(feature = "faults")))]
+    pub(crate) fn seam(&self, lane: usize) -> &Arc<Seam> {
+        &self.lanes[lane].seam
     }
 
     /// Hands over what the host has written and shows it what has come: once a batch, on the

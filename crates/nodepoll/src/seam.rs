@@ -160,16 +160,19 @@ impl Seam {
     }
 
     pub(crate) fn fail(&self) {
-        // Release: whoever sees the mark sees the last events too.
-        self.failed.store(true, Ordering::Release);
+        // Relaxed: the last event, which is published next, releases it, so that whoever sees that
+        // one sees the mark; and so does the lock of the mailbox, for whoever brings a parcel too
+        // late to be taken out by `refuse_parcels`.
+        self.failed.store(true, Ordering::Relaxed);
     }
 
     /// Nobody takes parcels any more: closes the sockets in them.
     pub(crate) fn refuse_parcels(&self) {
-        drop(self.mailbox.take());
+        drop(self.mailbox.take_all());
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+        // Relaxed: see `fail`.
+        self.failed.load(Ordering::Relaxed)
     }
 }

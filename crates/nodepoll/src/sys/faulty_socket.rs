@@ -13,7 +13,7 @@ use socket2::SockRef;
 
 use super::plain_socket::{self, Failed, stream_interest};
 use crate::address::Address;
-use crate::faults::{Call, Fault, Injector, Reset, Verdict};
+use crate::faults::{Call, Cut, Fault, Injector, Route, Verdict};
 
 /// A socket, some of whose calls fail or do less than they could.
 pub(crate) struct Socket {
@@ -24,11 +24,15 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) fn connect_tcp(to: SocketAddr, from: Option<SocketAddr>) -> Result<Self, Failed> {
-        plain_socket::Socket::connect_tcp(to, from).map(Self::dialed)
+        let plain = plain_socket::Socket::connect_tcp(to, from)?;
+        // The kernel knows it from the connect on.
+        let route = plain.local_address().ok().and_then(route_from);
+        Ok(Self::dialed(plain, route))
     }
 
     pub(crate) fn connect_path(path: &Path) -> Result<Self, Failed> {
-        plain_socket::Socket::connect_path(path).map(Self::dialed)
+        let plain = plain_socket::Socket::connect_path(path)?;
+        Ok(Self::dialed(plain, Some(Route::To(path.into()))))
     }
 
     pub(crate) fn receive(&self, space: &mut [u8]) -> io::Result<usize> {
@@ -48,7 +52,7 @@ impl Socket {
             Verdict::Pass | Verdict::Shorten(_) => {
                 let result = self.plain.receive(space);
                 let is_empty = |error: &io::Error| error.kind() == ErrorKind::WouldBlock;
-                if layer.injector.is_reset() && result.as_ref().is_err_and(is_empty) {
+                if layer.injector.is_cut() && result.as_ref().is_err_and(is_empty) {
                     return Err(error_of(Fault::Reset));
                 }
                 result
@@ -61,7 +65,7 @@ impl Socket {
         let Some(layer) = &self.layer else {
             return self.plain.send(slices);
         };
-        if layer.injector.is_reset() {
+        if layer.injector.is_cut() {
             return Err(io::Error::from_raw_os_error(libc::EPIPE));
         }
         match layer.injector.decide(Call::Write) {
@@ -80,37 +84,52 @@ impl Socket {
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if let Some(layer) = &self.layer
+            && let Verdict::Fail(fault) = layer.injector.decide(Call::Register)
+        {
+            return Err(self.fail(layer, fault));
+        }
         if let Some(layer) = &mut self.layer {
             layer.registered(registry, token, stream_interest())?;
-            if let plain_socket::Socket::Tcp(stream) = &self.plain {
-                layer.injector.set_buffers(&SockRef::from(stream))?;
-            }
+            let socket = match &self.plain {
+                plain_socket::Socket::Tcp(stream) => SockRef::from(stream),
+                plain_socket::Socket::Unix(stream) => SockRef::from(stream),
+            };
+            layer.injector.set_buffers(&socket)?;
         }
         self.plain.register(registry, token)
+    }
+
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        match &self.layer {
+            Some(layer) if layer.injector.is_cut() => {
+                Err(io::Error::from_raw_os_error(libc::ENOTCONN))
+            }
+            _ => self.plain.shutdown_write(),
+        }
     }
 
     pub(crate) fn shutdown_both(&self) {
         match &self.layer {
             // Who resets a connection from between its ends, tells one of them or both.
-            Some(layer) if layer.injector.is_reset() && layer.injector.toss() => {
+            Some(layer) if layer.injector.is_cut() && layer.injector.toss() => {
                 self.plain.reset_on_close();
             }
             _ => self.plain.shutdown_both(),
         }
     }
 
-    fn dialed(plain: plain_socket::Socket) -> Self {
-        // The kernel knows it from the connect on.
-        let dialer = plain.local_address().unwrap_or(Address::Unix);
-        let is_dialer = true;
-        let layer = Layer::new(Injector::current(), Reset { dialer, is_dialer });
+    /// Without faults if nobody could tell which connection they happen to.
+    fn dialed(plain: plain_socket::Socket, route: Option<Route>) -> Self {
+        let parts = Injector::current().zip(route);
+        let layer = parts.map(|(injector, route)| Layer::new(injector, route, true));
         Self { plain, layer }
     }
 
     fn fail(&self, layer: &Layer, fault: Fault) -> io::Error {
         match fault {
             Fault::Again => layer.announce(self.descriptor()),
-            Fault::Reset => layer.injector.reset(layer.reset),
+            Fault::Reset | Fault::Unwatched => layer.injector.cut(layer.cut.clone()),
             _ => {}
         }
         error_of(fault)
@@ -152,30 +171,30 @@ impl ListeningSocket {
         no_delay: bool,
     ) -> Result<Self, Failed> {
         let bound = plain_socket::ListeningSocket::bind_tcp(address, backlog, ipv6_only, no_delay);
-        bound.map(Self::bound)
+        let bound = bound?;
+        let route = route_from(bound.address());
+        Ok(Self::bound(bound, route))
     }
 
     pub(crate) fn bind_path(path: &Path, backlog: i32) -> Result<Self, Failed> {
-        plain_socket::ListeningSocket::bind_path(path, backlog).map(Self::bound)
+        let bound = plain_socket::ListeningSocket::bind_path(path, backlog)?;
+        Ok(Self::bound(bound, Some(Route::To(path.into()))))
     }
 
     pub(crate) fn accept(&self) -> io::Result<(Socket, Address, Address)> {
-        let mut injector = None;
-        if let Some(layer) = &self.layer {
-            if let Verdict::Fail(fault) = layer.injector.decide(Call::Accept) {
-                if fault == Fault::Again {
-                    layer.announce(self.descriptor());
-                }
-                return Err(error_of(fault));
+        if let Some(layer) = &self.layer
+            && let Verdict::Fail(fault) = layer.injector.decide(Call::Accept)
+        {
+            if fault == Fault::Again {
+                layer.announce(self.descriptor());
             }
-            injector = Some(&layer.injector);
+            return Err(error_of(fault));
         }
         let (plain, remote, local) = self.plain.accept()?;
-        let reset = Reset {
-            dialer: remote,
-            is_dialer: false,
-        };
-        let layer = Layer::new(injector.map(Injector::another), reset);
+        let layer = self.layer.as_ref().map(|layer| {
+            let route = route_from(remote).unwrap_or_else(|| layer.cut.route.clone());
+            Layer::new(layer.injector.another(), route, false)
+        });
         Ok((Socket { plain, layer }, remote, local))
     }
 
@@ -186,12 +205,10 @@ impl ListeningSocket {
         self.plain.register(registry, token)
     }
 
-    fn bound(plain: plain_socket::ListeningSocket) -> Self {
-        let reset = Reset {
-            dialer: plain.address(),
-            is_dialer: false,
-        };
-        let layer = Layer::new(Injector::current(), reset);
+    /// `route` is that of connections which have no address of their own.
+    fn bound(plain: plain_socket::ListeningSocket, route: Option<Route>) -> Self {
+        let parts = Injector::current().zip(route);
+        let layer = parts.map(|(injector, route)| Layer::new(injector, route, false));
         Self { plain, layer }
     }
 
@@ -220,19 +237,17 @@ impl DerefMut for ListeningSocket {
 /// What is between a driver and a socket.
 struct Layer {
     injector: Injector,
-    /// What is told of a reset: the kernel forgets addresses when a connection ends.
-    reset: Reset,
+    /// What is told when it is cut off: the kernel forgets addresses when a connection ends.
+    cut: Cut,
     registered: Option<(Registry, Token, Interest)>,
 }
 
 impl Layer {
-    fn new(injector: Option<Injector>, reset: Reset) -> Option<Box<Self>> {
-        injector.map(|injector| {
-            Box::new(Self {
-                injector,
-                reset,
-                registered: None,
-            })
+    fn new(injector: Injector, route: Route, is_dialer: bool) -> Box<Self> {
+        Box::new(Self {
+            injector,
+            cut: Cut { route, is_dialer },
+            registered: None,
         })
     }
 
@@ -262,6 +277,14 @@ impl Layer {
     }
 }
 
+/// How a connection is told from others that was dialled from `address`.
+fn route_from(address: Address) -> Option<Route> {
+    match address {
+        Address::Inet(address) => Some(Route::From(address)),
+        Address::Unix => None,
+    }
+}
+
 fn error_of(fault: Fault) -> io::Error {
     io::Error::from_raw_os_error(match fault {
         Fault::Interrupted => libc::EINTR,
@@ -269,6 +292,7 @@ fn error_of(fault: Fault) -> io::Error {
         Fault::Exhausted => libc::EMFILE,
         Fault::NoMemory => libc::ENOBUFS,
         Fault::Aborted => libc::ECONNABORTED,
+        Fault::Unwatched => libc::ENOSPC,
         Fault::Again | Fault::ShortRead | Fault::ShortWrite => libc::EAGAIN,
     })
 }

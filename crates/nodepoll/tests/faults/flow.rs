@@ -36,7 +36,7 @@ pub(crate) enum Cut {
     User,
     /// The time to close it in.
     Time,
-    /// A reset that was injected: its driver has to end it without being asked.
+    /// A fault that was injected: its driver has to end it without being asked.
     Fault,
 }
 

@@ -1,8 +1,9 @@
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockRef, Socket, Type};
+use nodepoll::Endpoint;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::bytes::Stream;
 use crate::flow::Flow;
@@ -10,10 +11,10 @@ use crate::flow::Flow;
 /// Bytes moved by one call.
 const PIECE: usize = 16 << 10;
 
-/// An end whose socket is one of the standard library: the kernel's behaviour without faults.
+/// An end whose socket is none of the runtime's: the kernel's behaviour without faults.
 pub(crate) struct Foreign {
     /// `None` before it is opened and after its end.
-    socket: Option<TcpStream>,
+    socket: Option<Socket>,
     pub(crate) is_paused: bool,
     sent: u64,
     has_sent_fin: bool,
@@ -29,20 +30,26 @@ impl Foreign {
         }
     }
 
-    pub(crate) fn connect(&mut self, from: SocketAddr, to: SocketAddr) {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&from.into()).unwrap();
-        socket.connect(&to.into()).unwrap();
-        socket.set_tcp_nodelay(true).unwrap();
+    pub(crate) fn connect(&mut self, to: &Endpoint, from: Option<SocketAddr>) {
+        let (domain, to) = match to {
+            Endpoint::Inet(address) => (Domain::IPV4, SockAddr::from(*address)),
+            Endpoint::Path(path) => (Domain::UNIX, SockAddr::unix(path).unwrap()),
+        };
+        let socket = Socket::new(domain, Type::STREAM, None).unwrap();
+        if let Some(from) = from {
+            socket.bind(&from.into()).unwrap();
+            socket.set_tcp_nodelay(true).unwrap();
+        }
+        socket.connect(&to).unwrap();
         socket.set_nonblocking(true).unwrap();
-        self.socket = Some(socket.into());
+        self.socket = Some(socket);
     }
 
     /// Ends at once, by a reset or as the kernel likes it.
     pub(crate) fn drop_socket(&mut self, flow: &mut Flow, resets: bool) {
         if let Some(socket) = self.socket.take() {
             if resets {
-                let socket = SockRef::from(&socket);
+                // Without effect on a unix socket, which knows no reset.
                 socket.set_linger(Some(Duration::ZERO)).unwrap();
             }
             flow.over_at = Some(Instant::now());
@@ -76,7 +83,13 @@ impl Foreign {
         Ok(before != (self.sent, flow.received, flow.has_ended, self.has_sent_fin))
     }
 
-    fn send(mut socket: &TcpStream, sent: &mut u64, flow: &Flow) -> Result<(), ErrorKind> {
+    /// Where it stands, for a failure.
+    pub(crate) fn describe(&self) -> String {
+        let paused = if self.is_paused { " paused" } else { "" };
+        format!("std{paused} sent {},", self.sent)
+    }
+
+    fn send(mut socket: &Socket, sent: &mut u64, flow: &Flow) -> Result<(), ErrorKind> {
         while *sent < flow.written {
             let left = usize::try_from(flow.written - *sent).unwrap();
             let bytes = flow.stream.bytes(*sent, left.min(PIECE));
@@ -85,7 +98,7 @@ impl Foreign {
         Ok(())
     }
 
-    fn receive(mut socket: &TcpStream, flow: &mut Flow, from: Stream) -> Result<(), ErrorKind> {
+    fn receive(mut socket: &Socket, flow: &mut Flow, from: Stream) -> Result<(), ErrorKind> {
         let mut space = vec![0; PIECE];
         loop {
             let count = socket.read(&mut space).map_err(|error| error.kind())?;

@@ -1,14 +1,11 @@
 use std::time::Instant;
 
-use linkbuf::{Arena, NODE_BYTES_MAX, SegmentId};
+use linkbuf::{NODE_BYTES_MAX, Purpose, SegmentId};
 use nodepoll::{Command, ConnectionId, EndReason, RustHost};
 
 use crate::flow::Flow;
 use crate::scenario::{Act, EndPlan};
 use crate::silence::Silence;
-
-/// Memory that output leaves to input.
-const INPUT_RESERVE_BYTES: usize = 64 << 10;
 
 /// A connection, as the host knows it: its lane, and its row there.
 pub(crate) type Name = (usize, ConnectionId);
@@ -22,6 +19,7 @@ pub(crate) struct Local {
     pub(crate) deferred: Vec<Act>,
     /// The position up to which it may receive.
     pub(crate) granted: u64,
+    is_paused: bool,
     kept: Vec<SegmentId>,
     /// Rooms that were provided, and the positions that they begin at.
     rooms: Vec<(SegmentId, u64)>,
@@ -47,6 +45,7 @@ impl Local {
             name: None,
             deferred: Vec::new(),
             granted: plan.window.into(),
+            is_paused: false,
             kept: Vec::new(),
             rooms: Vec::new(),
             sent: 0,
@@ -63,6 +62,11 @@ impl Local {
     pub(crate) fn act(&mut self, flow: &mut Flow, host: &mut RustHost, act: Act) {
         let Some((lane, id)) = self.name else {
             return self.deferred.push(act);
+        };
+        self.is_paused = match act {
+            Act::Pause => true,
+            Act::Resume => false,
+            _ => self.is_paused,
         };
         let command = match act {
             Act::Write { bytes, pieces } => {
@@ -137,11 +141,23 @@ impl Local {
         self.act(flow, host, Act::Widen(1 << 30));
     }
 
+    /// What it is called, what it waits for and what it holds, for a failure.
+    pub(crate) fn describe(&self) -> String {
+        let Self { name, granted, .. } = self;
+        let (kept, rooms) = (self.kept.len(), self.rooms.len());
+        let held = format!("keeps {kept} leases, provided {rooms} rooms");
+        let paused = if self.is_paused { " paused" } else { "" };
+        let (sent, closed) = (self.sent, self.closed);
+        format!("{name:?}{paused} up to {granted}, {held}, sent {sent} for sure, {closed:?},")
+    }
+
     fn write(&mut self, flow: &mut Flow, host: &mut RustHost, bytes: usize, piece_max: usize) {
         let (lane, id) = self.name.expect("it is opened");
         let (mut left, at) = (bytes, Instant::now());
         while left > 0 {
-            let Some(mut node) = allocate(host, left.min(NODE_BYTES_MAX)) else {
+            let arena = host.runtime().arena();
+            let allocate = || arena.allocate_for(Purpose::Output, left.min(NODE_BYTES_MAX));
+            let Some(mut node) = granting(host, allocate) else {
                 // The arena is as large as it gets: the host has to do with less.
                 return;
             };
@@ -171,7 +187,7 @@ impl Local {
     fn fill(&mut self, flow: &Flow, host: &mut RustHost, bytes: usize, behind: u64) {
         let (lane, id) = self.name.expect("it is opened");
         let arena = host.runtime().arena();
-        let Some(leased) = arena.lease_node_leaving(bytes, INPUT_RESERVE_BYTES) else {
+        let Some(leased) = granting(host, || arena.lease_node_for(Purpose::Room, bytes)) else {
             return;
         };
         // Of its leases, one for each byte, one is left to hand over.
@@ -195,9 +211,8 @@ impl Local {
     }
 }
 
-fn allocate(host: &RustHost, bytes: usize) -> Option<linkbuf::Node> {
-    let arena: &Arena = host.runtime().arena();
-    let allocate = || arena.allocate_leaving(bytes, INPUT_RESERVE_BYTES);
+/// What `allocate` gets, with one more chunk if need be.
+fn granting<T>(host: &RustHost, allocate: impl Fn() -> Option<T>) -> Option<T> {
     allocate().or_else(|| {
         host.grant();
         allocate()

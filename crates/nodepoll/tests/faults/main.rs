@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bytes;
+mod door;
 mod flow;
 mod foreign;
 mod local;
@@ -14,6 +15,7 @@ mod pair;
 mod scenario;
 mod seeds;
 mod silence;
+mod strays;
 mod world;
 
 use nodepoll::faults::Fault;
@@ -52,7 +54,12 @@ fn h94_interrupted_calls_are_made_again() {
 
 #[test]
 fn h46_without_descriptors_or_memory_accepting_goes_on_later() {
-    const LACKS: &[Fault] = &[Fault::Exhausted, Fault::NoMemory, Fault::Aborted];
+    const LACKS: &[Fault] = &[
+        Fault::Exhausted,
+        Fault::NoMemory,
+        Fault::Aborted,
+        Fault::Unwatched,
+    ];
     run("accepting_goes_on", 10, Weather::Only(LACKS));
 }
 

@@ -1,7 +1,5 @@
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use nodepoll::Address;
 use nodepoll::limits::LINGER_TIME;
 
 use crate::bytes::Stream;
@@ -18,8 +16,9 @@ pub(crate) struct Pair {
     pub(crate) flows: [Flow; 2],
     pub(crate) ends: [End; 2],
     pub(crate) is_opened: bool,
-    /// Where it is dialled from. No other connection has this address.
-    pub(crate) ip: Ipv4Addr,
+    /// Which of the doors it comes in at.
+    pub(crate) door: usize,
+    is_unix: bool,
 }
 
 /// Whose socket it is.
@@ -29,7 +28,7 @@ pub(crate) enum End {
 }
 
 impl Pair {
-    pub(crate) fn new(index: usize, plan: &PairPlan) -> Self {
+    pub(crate) fn new(index: usize, plan: &PairPlan, door: usize) -> Self {
         let dialed = if plan.is_foreign {
             End::Foreign(Foreign::new())
         } else {
@@ -39,7 +38,8 @@ impl Pair {
             flows: [0, 1].map(|side| Flow::new(Stream::new(index, side))),
             ends: [dialed, End::Local(Box::new(Local::new(plan.ends[1])))],
             is_opened: false,
-            ip: Ipv4Addr::new(127, 0, 1, u8::try_from(index + 1).unwrap()),
+            door,
+            is_unix: plan.is_unix,
         }
     }
 
@@ -71,12 +71,11 @@ impl Pair {
     pub(crate) fn may_end(&self, side: usize) -> bool {
         let (flow, sender) = (&self.flows[side], &self.flows[1 - side]);
         let is_whole = sender.finishes() && flow.received == sender.written;
-        // After a time to close that was over there is a reset and no FIN.
-        let is_cut = self
-            .flows
-            .iter()
-            .any(|flow| flow.cut.is_some_and(|cut| cut != Cut::Time));
-        is_cut || is_whole
+        // After a time to close that was over there is a reset and no FIN; but a unix socket knows
+        // no reset, and its peer cannot tell this end from another one.
+        let looks_like_an_end = |cut| cut != Cut::Time || self.is_unix;
+        let is_cut = |flow: &Flow| flow.cut.is_some_and(looks_like_an_end);
+        self.flows.iter().any(is_cut) || is_whole
     }
 
     /// Whether this side may find the connection broken.
@@ -186,14 +185,13 @@ impl Pair {
     pub(crate) fn describe(&self) -> String {
         let side = |side: usize| {
             let flow = &self.flows[side];
-            let (name, closed) = match &self.ends[side] {
-                End::Local(local) => (format!("{:?}", local.name), local.closed),
-                End::Foreign(_) => ("std".to_owned(), None),
+            let name = match &self.ends[side] {
+                End::Local(local) => local.describe(),
+                End::Foreign(foreign) => foreign.describe(),
             };
             let owes = if self.owes(side) { "is owed: " } else { "" };
             format!(
-                "{owes}{name} wrote {} got {} half {} closing {} cut {:?} ended {} \
-                 closed {closed:?}",
+                "{owes}{name} wrote {} got {} half {} closing {} cut {:?} ended {}",
                 flow.written,
                 flow.received,
                 flow.is_half_closed,
@@ -203,10 +201,5 @@ impl Pair {
             )
         };
         format!("\n    0: {}\n    1: {}", side(0), side(1))
-    }
-
-    /// Whether `address` is where it is dialled from.
-    pub(crate) fn is_at(&self, address: Address) -> bool {
-        matches!(address, Address::Inet(address) if address.ip() == IpAddr::V4(self.ip))
     }
 }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use linkbuf::Purpose;
 use nodepoll::faults::{Fault, Faults, Random};
 use nodepoll::limits::RING_RECORDS;
 use nodepoll::{Hosting, LoadBalance, RuntimeOptions};
@@ -9,8 +10,9 @@ pub(crate) struct Scenario {
     pub(crate) runtime: RuntimeOptions,
     /// Chunks of memory for input and output.
     pub(crate) chunks: usize,
-    /// Nodes of the usual size that are of no use before all steps are done.
-    pub(crate) ballast: usize,
+    /// Nodes of the usual size that are of no use before all steps are done, and what somebody
+    /// else has taken them for.
+    pub(crate) ballast: (usize, Purpose),
     pub(crate) faults: Arc<Faults>,
     /// How many accepted connections may be open.
     pub(crate) places: Option<u32>,
@@ -24,6 +26,8 @@ pub(crate) struct Scenario {
 pub(crate) struct PairPlan {
     /// Side 0 is a socket of the standard library and not one of the runtime's.
     pub(crate) is_foreign: bool,
+    /// It is a unix socket.
+    pub(crate) is_unix: bool,
     pub(crate) ends: [EndPlan; 2],
 }
 
@@ -44,6 +48,14 @@ pub(crate) struct EndPlan {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Open(usize),
+    /// Dials where nobody listens.
+    DialRefused,
+    /// Dials where nobody answers.
+    DialSilent,
+    /// Gives dials up that nobody answers.
+    Cancel,
+    /// Listens no more for a connection that has been dialled, and may wait to be accepted.
+    Shut(usize),
     Act {
         pair: usize,
         side: usize,
@@ -129,14 +141,14 @@ impl Scenario {
             balance,
         };
         let is_bulky = random.below(8) == 0;
-        // Little memory, most of which somebody else has; or enough. Output in bulk would take it
-        // all, and nothing would be left for the other ends to receive that output into.
-        let is_short = !is_bulky && random.below(4) == 0;
-        let (chunks, ballast) = if is_short {
-            (1, size(4 + random.below(8)))
-        } else {
-            (64, 0)
+        // Little memory, most of which somebody else has or, in bulk, output that waits for both
+        // ends of the same runtime; or enough.
+        let (chunks, ballast) = match random.below(4) {
+            0 if is_bulky => (1, random.below(4)),
+            0 => (1, 4 + random.below(12)),
+            _ => (64, 0),
         };
+        let purpose = [Purpose::Input, Purpose::Any][size(random.below(2))];
         let faults = Arc::new(choose_faults(seed, weather, is_bulky, random));
         let count = if is_bulky { 4 } else { 4 + random.below(17) };
         let listener_window = choose_window(random);
@@ -148,7 +160,7 @@ impl Scenario {
         Self {
             runtime,
             chunks,
-            ballast,
+            ballast: (size(ballast), purpose),
             faults,
             places,
             is_long,
@@ -183,6 +195,7 @@ fn choose_faults(seed: u64, weather: Weather, is_bulky: bool, random: &mut Rando
     };
     match random.below(8) {
         0 => faults.with(Fault::Exhausted, 60).with(Fault::Aborted, 100),
+        2 => faults.with(Fault::Unwatched, 60),
         1 => faults.with(Fault::NoMemory, 60).with(Fault::Aborted, 100),
         _ => faults,
     }
@@ -209,6 +222,7 @@ fn choose_pair(listener_window: u32, random: &mut Random) -> PairPlan {
     let window = choose_window(random);
     PairPlan {
         is_foreign: random.below(3) == 0,
+        is_unix: random.below(3) == 0,
         ends: [EndPlan { window, ..dialed }, accepted],
     }
 }
@@ -231,6 +245,9 @@ fn choose_steps(pairs: usize, is_bulky: bool, random: &mut Random) -> Vec<Step> 
     while opened < pairs || (steps.len() as u64) < count {
         if opened < pairs && (opened == 0 || random.below(4) == 0) {
             steps.push(Step::Open(opened));
+            if random.below(4) == 0 {
+                steps.push(Step::Shut(opened));
+            }
             opened += 1;
         } else {
             steps.push(Step::Act {
@@ -238,6 +255,12 @@ fn choose_steps(pairs: usize, is_bulky: bool, random: &mut Random) -> Vec<Step> 
                 side: size(random.below(2)),
                 act: choose_act(is_bulky, random),
             });
+        }
+        match random.below(60) {
+            0 => steps.push(Step::DialRefused),
+            1 => steps.push(Step::DialSilent),
+            2 => steps.push(Step::Cancel),
+            _ => {}
         }
         if looks > 2 && random.below(8) == 0 {
             // What is told fills the ring to its last record.

@@ -39,6 +39,8 @@ impl Tally {
         self.sum.timeouts += outcome.timeouts;
         self.sum.idles += outcome.idles;
         self.sum.early += outcome.early;
+        self.sum.strays += outcome.strays;
+        self.sum.switches += outcome.switches;
         self.sum.crowds += outcome.crowds;
         self.sum.pauses_for_events += outcome.pauses_for_events;
         self.sum.pauses_for_memory += outcome.pauses_for_memory;
@@ -67,6 +69,8 @@ impl Tally {
             assert!(self.sum.ends_by_peer > 0, "no two FINs end a connection");
             assert!(self.sum.timeouts > 0, "closes always have time enough");
             assert!(self.sum.idles > 0, "no connection is idle");
+            assert!(self.sum.strays > 0, "all dials come to something");
+            assert!(self.sum.switches > 0, "no driver changes hands");
             assert!(self.sum.crowds > 0, "no limit is reached");
             assert!(self.sum.pauses_for_events > 0, "rings are never full");
             assert!(self.sum.pauses_for_memory > 0, "memory never runs out");

@@ -1,20 +1,22 @@
+mod events;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use linkbuf::{CHUNK_BYTES, SegmentId};
-use nodepoll::faults::{Fault, Faults, Installed};
+use nodepoll::faults::{Fault, Faults, Installed, Route};
 use nodepoll::limits::READ_NODE_BYTES;
-use nodepoll::{Address, Command, DialOptions, EndReason, Endpoint, Event, ListenOptions};
-use nodepoll::{ConnectionId, Hosting, RustHost, Treatment};
+use nodepoll::{Command, DialOptions, Hosting, RustHost, Treatment};
 
+use crate::door::Door;
 use crate::flow::Cut;
 use crate::local::{Name, send};
 use crate::pair::{End, Pair};
 use crate::scenario::{Act, PairPlan, Scenario, Step};
-use crate::silence::is_early;
+use crate::strays::Strays;
 
 /// After this time something is not slow but stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,10 +51,11 @@ pub(crate) struct World {
     ballast: Vec<SegmentId>,
     pairs: Vec<Pair>,
     names: BTreeMap<Name, (usize, usize)>,
-    listener: (usize, SocketAddr),
+    /// Made with the first of them.
+    strays: Option<Strays>,
+    /// Door 0 is that of TCP.
+    doors: Vec<Door>,
     listener_errors: Vec<i32>,
-    /// How many connections the listener says to have accepted in all.
-    accepted: Option<u32>,
     _installed: Installed,
 }
 
@@ -73,6 +76,10 @@ pub(crate) struct Outcome {
     pub(crate) idles: u64,
     /// Times of either kind that were over much too early.
     pub(crate) early: u64,
+    /// Dials that came to nothing.
+    pub(crate) strays: u64,
+    /// How often a driver has changed hands.
+    pub(crate) switches: u64,
     /// Seeds in which peers had to wait for others to end.
     pub(crate) crowds: u64,
     pub(crate) pauses_for_events: u64,
@@ -87,52 +94,63 @@ impl World {
         let host = RustHost::start(&scenario.runtime, memory_max).unwrap();
         host.grant();
         host.grant();
-        let options = ListenOptions {
-            listener: LISTENER,
-            endpoint: Endpoint::Inet((Ipv4Addr::LOCALHOST, 0).into()),
-            backlog: 1024,
-            ipv6_only: false,
-            reuse_port: false,
-        };
-        let (lane, address) = host.listen(&options).unwrap();
-        let Address::Inet(address) = address else {
-            panic!("{address:?} is not where it listens");
-        };
+        let mut doors = vec![Door::open(&host, LISTENER, Door::tcp())];
+        let mut pairs = Vec::new();
+        for (index, plan) in scenario.pairs.iter().enumerate() {
+            let door = if plan.is_unix { doors.len() } else { 0 };
+            if plan.is_unix {
+                let number = LISTENER + u32::try_from(door).unwrap();
+                doors.push(Door::open(&host, number, Door::unix()));
+            }
+            pairs.push(Pair::new(index, plan, door));
+        }
         let arena = host.runtime().arena();
-        let ballast = (0..scenario.ballast).map_while(|_| arena.lease_node(READ_NODE_BYTES));
+        let (count, purpose) = scenario.ballast;
+        let ballast = (0..count).map_while(|_| arena.lease_node_for(purpose, READ_NODE_BYTES));
         let ballast = ballast.collect();
-        let pairs = scenario.pairs.iter().enumerate();
         let mut world = Self {
             host: Some(host),
             faults: Arc::clone(&scenario.faults),
             places: scenario.places.map_or(usize::MAX, |it| it as usize),
             seen: Outcome::default(),
             hosting: scenario.runtime.hosting,
-            is_short: scenario.ballast > 0,
+            is_short: scenario.chunks == 1,
             ballast,
-            pairs: pairs.map(|(index, plan)| Pair::new(index, plan)).collect(),
+            pairs,
             names: BTreeMap::new(),
-            listener: (lane, address),
+            strays: None,
+            doors,
             listener_errors: Vec::new(),
-            accepted: None,
             _installed: installed,
         };
-        if let Some(places) = scenario.places {
-            let treatment = Treatment {
-                no_delay: true,
-                keep_alive: None,
-                limit: Some((LISTENER, places)),
-            };
-            world.host().runtime().treat(lane, LISTENER, &treatment);
-        }
-        let (listener, window) = (LISTENER, scenario.pairs[0].ends[1].window);
-        world.command(lane, &Command::Accept { listener, window });
+        world.begin(scenario.places, scenario.pairs[0].ends[1].window);
         world
+    }
+
+    /// Has all doors accept, with one limit to what is open.
+    fn begin(&mut self, places: Option<u32>, window: u32) {
+        for index in 0..self.doors.len() {
+            let &Door { lane, number, .. } = &self.doors[index];
+            if let Some(places) = places {
+                let treatment = Treatment {
+                    no_delay: true,
+                    keep_alive: None,
+                    limit: Some((LISTENER, places)),
+                };
+                self.host().runtime().treat(lane, number, &treatment);
+            }
+            let listener = number;
+            self.command(lane, &Command::Accept { listener, window });
+        }
     }
 
     pub(crate) fn step(&mut self, step: Step) {
         match step {
             Step::Open(pair) => self.open(pair),
+            Step::DialRefused => self.dial_astray(true),
+            Step::DialSilent => self.dial_astray(false),
+            Step::Cancel => self.cancel(),
+            Step::Shut(pair) => self.shut(self.pairs[pair].door),
             Step::Act { pair, side, act } => self.act(pair, side, act),
             Step::Acknowledge => self.all_act(Act::Acknowledge),
             Step::HandOver => (0..NEGLECT).for_each(|_| self.host().hand_over()),
@@ -261,21 +279,29 @@ impl World {
         self.until("all connections are over", |world| {
             world.pairs.iter().all(Pair::is_over)
         });
+        self.cancel();
+        self.until("all dials have failed that had to", |world| {
+            world.strays.iter().all(Strays::are_over)
+        });
         let exhausted = [Fault::Exhausted, Fault::NoMemory].map(|it| self.faults.injected(it));
         if exhausted != [0, 0] {
             self.until("a lack of descriptors is told", |world| {
                 !world.listener_errors.is_empty()
             });
         }
-        let listener = LISTENER;
-        self.command(self.listener.0, &Command::CloseListener { listener });
-        self.until("the listener is closed", |world| world.accepted.is_some());
+        (0..self.doors.len()).for_each(|index| self.close_listener(index));
+        self.until("all listeners are closed", |world| {
+            world.doors.iter().all(|door| door.accepted.is_some())
+        });
         self.until("nothing is left", Self::is_clean);
     }
 
     /// What can only be said at the end.
     pub(crate) fn judge(&self) -> Outcome {
-        assert_eq!(self.accepted, u32::try_from(self.pairs.len()).ok());
+        let accepted = self.doors.iter().filter_map(|door| door.accepted);
+        let accepted = usize::try_from(accepted.sum::<u32>()).unwrap();
+        let is_accepted = |pair: &&Pair| self.doors[pair.door].accepted != Some(0);
+        assert_eq!(accepted, self.pairs.iter().filter(is_accepted).count());
         let stats = self.host().runtime().arena().stats();
         assert_eq!(stats.stale, 0, "no lease is given back twice");
         let errnos = [libc::EMFILE, libc::ENOBUFS];
@@ -296,6 +322,7 @@ impl World {
             bytes: counters.bytes_read,
             streams_whole: whole,
             closes_late: late as u64,
+            switches: self.host().runtime().switches() as u64,
             pauses_for_events: counters.pauses_for_events,
             pauses_for_memory: counters.pauses_for_memory,
             pauses_for_input: counters.pauses_for_input,
@@ -304,17 +331,16 @@ impl World {
     }
 
     fn open(&mut self, index: usize) {
-        let to = self.listener.1;
         let pair = &mut self.pairs[index];
         pair.is_opened = true;
-        let from = SocketAddr::from((pair.ip, 0));
+        let (endpoint, from) = self.doors[pair.door].route(index);
         match &mut pair.ends[0] {
-            End::Foreign(foreign) => foreign.connect(from, to),
+            End::Foreign(foreign) => foreign.connect(&endpoint, from),
             End::Local(local) => {
                 let options = DialOptions {
                     dial: u32::try_from(index).unwrap(),
-                    endpoint: Endpoint::Inet(to),
-                    local: Some(from),
+                    endpoint,
+                    local: from,
                     no_delay: true,
                     keep_alive: None,
                     window: local.plan.window,
@@ -323,6 +349,34 @@ impl World {
                 host.dial(&options).unwrap();
             }
         }
+    }
+
+    fn dial_astray(&mut self, is_refused: bool) {
+        let strays = self.strays.get_or_insert_with(Strays::new);
+        let host = self.host.as_ref().expect("it is not left alone");
+        strays.dial(host, is_refused);
+        self.seen.strays += 1;
+    }
+
+    fn cancel(&mut self) {
+        let host = self.host.as_mut().expect("it is not left alone");
+        if let Some(strays) = &mut self.strays {
+            strays.cancel(host);
+        }
+    }
+
+    /// Closes a door that only one connection comes in at. The kernel knows of it by then.
+    fn shut(&mut self, door: usize) {
+        if door > 0 {
+            self.close_listener(door);
+        }
+    }
+
+    fn close_listener(&mut self, door: usize) {
+        self.doors[door].is_shut = true;
+        let &Door { lane, number, .. } = &self.doors[door];
+        let listener = number;
+        self.command(lane, &Command::CloseListener { listener });
     }
 
     fn act(&mut self, index: usize, side: usize, act: Act) {
@@ -380,7 +434,9 @@ impl World {
         let knew_the_end = pair.flows[0].has_ended;
         let worked = foreign.work(&mut pair.flows[0], sender);
         let has_ended = pair.flows[0].has_ended;
-        self.look_up_resets();
+        if worked.is_err() || has_ended && !knew_the_end {
+            self.suspect(index);
+        }
         let pair = &self.pairs[index];
         if has_ended && !knew_the_end {
             assert!(pair.may_end(0), "pair {index} side 0 ends without a reason");
@@ -389,140 +445,6 @@ impl World {
             assert!(pair.may_fail(0), "pair {index} side 0 fails with {error}");
         }
         worked.unwrap_or(true)
-    }
-
-    fn on_event(&mut self, lane: usize, event: Event) {
-        match event {
-            Event::Accepted { id, remote, .. } => {
-                let is_it = |pair: &Pair| pair.is_at(remote);
-                let index = self.pairs.iter().position(is_it);
-                self.opened((lane, id), index.expect("somebody has dialled"), 1);
-            }
-            Event::Connected { id, dial, .. } => self.opened((lane, id), dial as usize, 0),
-            Event::DialFailed { dial, errno } => {
-                self.look_up_resets();
-                let pair = &mut self.pairs[dial as usize];
-                assert!(pair.may_fail(0), "dial {dial} fails with {errno}");
-                assert!(pair.flows[0].over_at.is_none(), "a dial fails once");
-                pair.flows[0].over_at = Some(Instant::now());
-            }
-            Event::ListenerClosed { accepted, .. } => {
-                assert_eq!(self.accepted.replace(accepted), None, "it is closed once");
-            }
-            Event::ListenerError { errno, .. } => self.listener_errors.push(errno),
-            Event::NeedMemory => unreachable!("the host grants it by itself"),
-            Event::Failed => panic!("the driver of lane {lane} has panicked"),
-            Event::Data { id, .. }
-            | Event::End { id, .. }
-            | Event::Drained { id, .. }
-            | Event::Quiet { id, .. }
-            | Event::Idle { id, .. }
-            | Event::Closed { id, .. } => self.on_connection_event(lane, id, event),
-        }
-    }
-
-    fn opened(&mut self, name: Name, index: usize, side: usize) {
-        let before = self.names.insert(name, (index, side));
-        assert_eq!(before, None, "{name:?} is opened twice");
-        let pair = &mut self.pairs[index];
-        assert!(pair.is_opened && pair.flows[side].over_at.is_none());
-        let End::Local(local) = &mut pair.ends[side] else {
-            panic!("{name:?} is opened, whose socket is not the runtime's");
-        };
-        assert_eq!(local.name.replace(name), None, "it is opened once");
-        for act in std::mem::take(&mut local.deferred) {
-            self.act(index, side, act);
-        }
-    }
-
-    fn on_connection_event(&mut self, lane: usize, id: ConnectionId, event: Event) {
-        let (index, side) = *self.names.get(&(lane, id)).expect("it is opened first");
-        if matches!(event, Event::End { .. } | Event::Closed { .. }) {
-            self.look_up_resets();
-        }
-        let host = self.host.as_mut().expect("it is not left alone");
-        let pair = &mut self.pairs[index];
-        let (sender, written) = (pair.flows[1 - side].stream, pair.flows[side].written);
-        let sent_to_it = pair.flows[1 - side].written;
-        let flow = &mut pair.flows[side];
-        let End::Local(local) = &mut pair.ends[side] else {
-            unreachable!("only those of the runtime have names");
-        };
-        let place = (index, side);
-        assert!(flow.over_at.is_none(), "{place:?}: {event:?} after Closed");
-        match event {
-            Event::Data { segment, front, .. } => {
-                local.check_place(flow.received, segment, front);
-                let segment = host.runtime().arena().take_leased(segment);
-                let segment = segment.expect("what has arrived has a lease");
-                flow.receive(sender, segment.as_slice());
-                assert!(
-                    flow.received <= sent_to_it,
-                    "{place:?}: nobody has sent that"
-                );
-                local.received(flow, host, segment.into_lease());
-                if flow.received > local.granted {
-                    self.look_up_resets();
-                    assert!(self.pairs[index].may_fail(side), "{place:?}: its window");
-                }
-            }
-            Event::End { .. } => {
-                assert!(!flow.has_ended, "{place:?}: the other side ends once");
-                flow.has_ended = true;
-                let on_end = local.plan.on_end;
-                assert!(pair.may_hear_of_end(side), "{place:?}: no reason to end");
-                if let Some(act) = on_end.filter(|_| pair.flows[side].is_open()) {
-                    self.act(index, side, act);
-                }
-            }
-            Event::Drained { sent, .. } => {
-                assert!((local.sent..=written).contains(&sent), "{place:?}: {sent}");
-                local.sent = sent;
-            }
-            Event::Quiet { .. } => {
-                local.quiets += 1;
-                assert!(local.quiets <= local.probes, "{place:?}: nobody has asked");
-            }
-            Event::Closed { reason, sent, .. } => {
-                assert!((local.sent..=written).contains(&sent), "{place:?}: {sent}");
-                let was_asked = flow.closing_since.is_some() || flow.cut == Some(Cut::User);
-                let is_due = match reason {
-                    EndReason::Local => was_asked,
-                    EndReason::Peer => pair.may_end_by_peer(side, sent),
-                    EndReason::Error { .. } => pair.may_fail(side),
-                    EndReason::Timeout => pair.may_time_out(side, sent),
-                };
-                assert!(is_due, "{place:?} is closed: {reason:?}");
-                self.on_closed(index, side, reason, sent);
-            }
-            Event::Idle { millis, sent, .. } => {
-                assert!((local.sent..=written).contains(&sent), "{place:?}: {sent}");
-                assert!(local.silence.told(millis), "{place:?}: nobody has asked");
-                let since = pair.active_since(side, sent);
-                self.seen.idles += 1;
-                self.seen.early += u64::from(is_early(since, millis));
-            }
-            _ => unreachable!("the others are not about a connection"),
-        }
-    }
-
-    fn on_closed(&mut self, index: usize, side: usize, reason: EndReason, sent: u64) {
-        let pair = &mut self.pairs[index];
-        let (flow, End::Local(local)) = (&mut pair.flows[side], &mut pair.ends[side]) else {
-            unreachable!("only those of the runtime are told of");
-        };
-        local.sent = sent;
-        local.closed = Some(reason);
-        flow.over_at = Some(Instant::now());
-        match (reason, flow.closing_since, local.close_millis) {
-            (EndReason::Timeout, Some(since), Some(millis)) => {
-                flow.cut.get_or_insert(Cut::Time);
-                self.seen.timeouts += 1;
-                self.seen.early += u64::from(is_early(since, millis));
-            }
-            (EndReason::Peer, ..) => self.seen.ends_by_peer += 1,
-            _ => {}
-        }
     }
 
     /// How many accepted connections are open.
@@ -545,14 +467,19 @@ impl World {
         pairs.all(|pair| pair.is_answered(0) && pair.is_answered(1))
     }
 
-    fn look_up_resets(&mut self) {
-        for reset in self.faults.resets() {
-            let is_it = |pair: &&mut Pair| pair.is_at(reset.dialer);
-            let pair = self.pairs.iter_mut().find(is_it);
-            let pair = pair.expect("a reset is some connection's");
-            let flow = &mut pair.flows[usize::from(!reset.is_dialer)];
+    fn look_up_cuts(&mut self) {
+        let cuts = self.faults.cuts();
+        for cut in cuts.iter().filter(|cut| !Strays::are_at(&cut.route)) {
+            let index = self.pair_of(&cut.route);
+            let flow = &mut self.pairs[index].flows[usize::from(!cut.is_dialer)];
             flow.cut.get_or_insert(Cut::Fault);
         }
+    }
+
+    fn pair_of(&self, route: &Route) -> usize {
+        let is_it = |(index, pair): (usize, &Pair)| self.doors[pair.door].has(route, index);
+        let mut pairs = self.pairs.iter().enumerate();
+        pairs.position(is_it).expect("somebody has dialled")
     }
 
     fn is_clean(&self) -> bool {
@@ -562,13 +489,14 @@ impl World {
         stats.leases == 0
             && stats.nodes <= runtime.lane_count()
             && (counters.connections, counters.listeners) == (0, 0)
+            && !self.doors.iter().filter_map(Door::file).any(Path::exists)
     }
 
     /// Goes on until it is `done`.
     fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            self.look_up_resets();
+            self.look_up_cuts();
             if done(self) {
                 return;
             }
@@ -609,6 +537,10 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            for file in self.doors.iter().filter_map(Door::file) {
+                // It may be gone by itself.
+                let _ = std::fs::remove_file(file);
+            }
             // A driver that goes round in circles would have to be waited for.
             std::mem::forget(self.host.take());
         }

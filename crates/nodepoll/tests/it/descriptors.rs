@@ -149,6 +149,30 @@ fn h22_a_listener_closes_while_it_waits_to_try_again() {
 }
 
 #[test]
+fn h46_a_listener_that_closes_without_descriptors_takes_who_waits_if_some_come_back() {
+    alone(|| {
+        limit_descriptors(DESCRIPTORS_MAX);
+        let mut bed = Bed::new();
+        let (lane, listener, address) = bed.listen_only();
+        bed.accept(lane, listener);
+        bed.settle();
+        let clients = sockets(3);
+        let files = exhaust();
+        connect_all(&clients, address);
+        bed.until("the error is told", |log| !log.listener_errors.is_empty());
+        bed.command(lane, &Command::CloseListener { listener });
+        // It tries once more at once, in vain.
+        bed.settle();
+        drop(files);
+        bed.until("it is closed", |log| {
+            log.listeners_closed.contains_key(&listener)
+        });
+        assert_eq!(bed.log.listeners_closed[&listener], 3, "all were accepted");
+        bed.until("all are told of", |log| log.names.len() == 3);
+    });
+}
+
+#[test]
 fn h7_h47_a_runtime_that_ends_in_mid_traffic_leaves_no_descriptor_and_no_thread() {
     alone(|| {
         let (descriptors_before, threads_before) = (descriptors(), threads());

@@ -107,6 +107,25 @@ fn h65_a_lane_that_failed_gets_no_more_connections() {
 }
 
 #[test]
+fn h65_who_has_seen_that_a_lane_has_failed_gives_it_nothing_new() {
+    for _ in 0..20 {
+        let mut pair = Pair::new();
+        let more: Vec<_> = (0..50).map(|_| pair.bed.connect(pair.address)).collect();
+        crowd(&mut pair.bed, 1);
+        pair.bed.command(1, &Command::Fault);
+        // Without a pause, to see it as soon as it can be seen.
+        while pair.bed.log.failed.is_empty() {
+            pair.bed.turn();
+        }
+        for _ in 0..2 {
+            let (lane, ..) = pair.bed.listen_only();
+            assert_eq!(lane, 0);
+        }
+        drop(more);
+    }
+}
+
+#[test]
 fn h65_a_failed_lane_takes_its_listeners_along() {
     let mut pair = Pair::new();
     crowd(&mut pair.bed, 0);
@@ -133,6 +152,23 @@ fn h65_leases_in_commands_to_a_failed_lane_are_freed() {
             pair.bed.write(name, b"nobody hears");
         }
     }
+    pair.bed.turn();
+    let stats = pair.bed.host.runtime().arena().stats();
+    assert_eq!(stats.leases, 0);
+}
+
+#[test]
+fn h65_rooms_in_commands_to_a_failed_lane_are_freed() {
+    let mut pair = Pair::new();
+    pair.bed.command(1, &Command::Fault);
+    pair.bed.until("it fails", |log| log.failed.contains(&1));
+    let &(_, (lane, id)) = pair.clients.iter().find(|(_, name)| name.0 == 1).unwrap();
+    let arena = pair.bed.host.runtime().arena();
+    let leased = arena.lease_node(4096).unwrap();
+    assert!(arena.release(leased.node, leased.len - 1));
+    let (room, position) = (leased, 0);
+    pair.bed
+        .command(lane, &Command::Fill { id, room, position });
     pair.bed.turn();
     let stats = pair.bed.host.runtime().arena().stats();
     assert_eq!(stats.leases, 0);

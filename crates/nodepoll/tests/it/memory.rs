@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 
-use linkbuf::CHUNK_BYTES;
-use nodepoll::EndReason;
+use linkbuf::{CHUNK_BYTES, Purpose};
 use nodepoll::limits::{LINGER_TIME, OUTPUT_RESERVE_BYTES, READ_NODE_BYTES, RING_RECORDS};
+use nodepoll::{Command, EndReason, Endpoint};
 
 use crate::support::{Bed, Name, OnData, pattern, read_all};
 
@@ -141,4 +141,72 @@ fn h95_h114_a_close_discards_input_that_waited_for_memory() {
         read_all(&client).unwrap() == reply,
         "the reply came through"
     );
+}
+
+/// Writes on one connection after the other until no memory is left for output, and the kernel
+/// takes no more of it. What was written on each.
+fn jam(bed: &mut Bed, names: &[Name]) -> Vec<Vec<u8>> {
+    let mut written = vec![Vec::new(); names.len()];
+    let mut next = 0;
+    loop {
+        let before = next;
+        while let Some(mut node) = {
+            let arena = bed.host.runtime().arena();
+            arena.allocate_for(Purpose::Output, READ_NODE_BYTES)
+        } {
+            let bytes = pattern(next as u64, READ_NODE_BYTES);
+            let index = next % names.len();
+            bed.write_leased(names[index], node.write(&bytes).into_lease());
+            written[index].extend(bytes);
+            next += 1;
+        }
+        if next == before {
+            return written;
+        }
+        bed.settle();
+    }
+}
+
+#[test]
+fn h114_output_that_nobody_takes_does_not_make_the_driver_deaf() {
+    let mut bed = Bed::with_memory(1, RING_RECORDS, CHUNK_BYTES);
+    let address = bed.listen();
+    let (_idle, slow) = bed.connect(address);
+    let (mut client, name) = bed.connect(address);
+    jam(&mut bed, &[slow]);
+    // More than what the driver has had for itself all the time.
+    let sent = pattern(1, 4 * READ_NODE_BYTES);
+    let writing = std::thread::spawn(move || {
+        client.write_all(&sent).unwrap();
+        (client, sent)
+    });
+    bed.until("what another peer sends has come", |log| {
+        log.input(name).len() == 4 * READ_NODE_BYTES
+    });
+    let (_client, sent) = writing.join().unwrap();
+    assert!(bed.log.input(name) == sent);
+}
+
+#[test]
+fn h114_output_of_both_ends_gets_through_though_it_has_had_all_the_memory() {
+    for pollers in [1, 3] {
+        let mut bed = Bed::with_memory(pollers, RING_RECORDS, CHUNK_BYTES);
+        let address = bed.listen();
+        bed.dial(Endpoint::Inet(address));
+        bed.until("both ends are open", |log| log.names.len() == 2);
+        let ends = bed.log.names.clone();
+        for &(lane, id) in &ends {
+            bed.command(lane, &Command::Pause { id });
+        }
+        let written = jam(&mut bed, &ends);
+        for &(lane, id) in &ends {
+            bed.command(lane, &Command::Resume { id });
+        }
+        bed.until("all has come at both ends", |log| {
+            let has_all = |side: usize| log.input(ends[side]).len() == written[1 - side].len();
+            has_all(0) && has_all(1)
+        });
+        assert!(bed.log.input(ends[0]) == written[1]);
+        assert!(bed.log.input(ends[1]) == written[0]);
+    }
 }
