@@ -66,7 +66,7 @@ fn h46_h73_without_descriptors_accepting_rests_and_goes_on_without_a_new_client(
         let address = bed.listen();
         bed.settle();
         let clients = sockets(20);
-        let files = exhaust();
+        let mut files = exhaust();
         connect_all(&clients, address);
         bed.until("the error is told", |log| !log.listener_errors.is_empty());
         assert_eq!(bed.log.listener_errors, [(1, libc::EMFILE)]);
@@ -79,6 +79,13 @@ fn h46_h73_without_descriptors_accepting_rests_and_goes_on_without_a_new_client(
         assert!((2..=14).contains(&turns), "{turns} turns");
         assert_eq!(bed.log.listener_errors.len(), 1, "told once");
         assert_eq!(bed.log.names.len(), 0);
+        // One at a time: each lets one peer in, and the next one finds the lack that was told.
+        for accepted in 1..=3 {
+            files.pop();
+            bed.until("one is accepted", |log| log.names.len() == accepted);
+        }
+        assert!(!bed.host.wait(2 * ACCEPT_RETRY), "nothing more is told");
+        assert_eq!(bed.log.listener_errors.len(), 1, "still told once");
         drop(files);
         let freed = Instant::now();
         bed.until("all are accepted", |log| log.names.len() == 20);
