@@ -14,6 +14,9 @@ use crate::support::{Bed, OnData, PATIENCE, alone, connect, read_exactly};
 
 const DESCRIPTORS_MAX: usize = 128;
 
+/// One for what a poller learns from, and one to wake it. With poll(2) there is the second only.
+const POLLERS_HAVE_DESCRIPTORS: bool = cfg!(not(mio_unsupported_force_poll_poll));
+
 pub(crate) fn descriptors() -> usize {
     // One of them is that of the folder itself, each time.
     fs::read_dir("/proc/self/fd").unwrap().count()
@@ -215,7 +218,8 @@ fn h7_a_start_that_fails_leaves_nothing_and_can_be_tried_again() {
             limit_descriptors(DESCRIPTORS_MAX);
             match started {
                 Ok(host) => {
-                    assert!(spare > 4, "four pollers need more than {spare}");
+                    let least = if POLLERS_HAVE_DESCRIPTORS { 4 } else { 0 };
+                    assert!(spare > least, "four pollers need more than {spare}");
                     drop(host);
                     assert_eq!(descriptors(), descriptors_before);
                     return;
@@ -246,7 +250,9 @@ pub(crate) fn other_end(client: &TcpStream) -> File {
     use std::os::fd::BorrowedFd;
 
     let wanted = client.local_addr().unwrap();
-    for number in 3..64 {
+    let names = fs::read_dir("/proc/self/fd").unwrap();
+    let numbers = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    for number in numbers.map(|name| name.parse().unwrap()) {
         // SAFETY: the number is only lent for calls that fail on a descriptor that is not open.
         let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
         let socket = socket2::SockRef::from(&borrowed);
