@@ -1,4 +1,4 @@
-import { failure, invalidArgType, invalidArgValue } from './errors.ts'
+import { failure } from './errors.ts'
 import { Builder } from './internal/builder.ts'
 import { Chain } from './internal/chain.ts'
 import { Guard } from './internal/guard.ts'
@@ -7,7 +7,12 @@ import type { Memory } from './internal/memory.ts'
 import { NumberReads } from './internal/number-reads.ts'
 import { currentRuntime } from './internal/runtime.ts'
 import { indexOf, lengthOf } from './internal/search.ts'
-import { checkCount, checkInteger, checkOptionalInteger } from './internal/validate.ts'
+import {
+  checkCount,
+  checkDelimiter,
+  checkEncoding,
+  checkOptionalInteger,
+} from './internal/validate.ts'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -168,6 +173,7 @@ export class LinkBuffer extends NumberReads {
   /** Consumes `n` bytes and returns them as a string of the caller's own. */
   readString(n: number, encoding: BufferEncoding = 'utf8'): string {
     checkCount(n)
+    if (encoding !== 'utf8') checkEncoding(encoding)
     this.#need(n)
     if (n === 0) return ''
     const { read } = this.#chain
@@ -319,14 +325,4 @@ export class LinkBuffer extends NumberReads {
       throw failure('ERR_NODEPOLL_SHORT_BUFFER', `${n} bytes are wanted, ${length} are there`)
     }
   }
-}
-
-/** One byte is looked for as a number, which is quicker. */
-function checkDelimiter(delimiter: number | Uint8Array): number | Uint8Array {
-  if (typeof delimiter === 'number') return checkInteger(delimiter, 'delimiter', 0, 0xff)
-  if (!(delimiter instanceof Uint8Array)) {
-    throw invalidArgType('delimiter', 'a number or an instance of Uint8Array', delimiter)
-  }
-  if (delimiter.length === 0) throw invalidArgValue('delimiter', delimiter, 'must not be empty')
-  return delimiter.length === 1 ? (delimiter[0] as number) : delimiter
 }

@@ -1,6 +1,7 @@
 import type { Connection } from './connection.ts'
 import { failure, isNodepollError } from './errors.ts'
-import { checkCount } from './internal/validate.ts'
+import { lengthOf } from './internal/search.ts'
+import { checkCount, checkDelimiter, checkEncoding } from './internal/validate.ts'
 import { WaitingNumberReads } from './internal/waiting-number-reads.ts'
 import type { LinkBuffer } from './link-buffer.ts'
 
@@ -58,7 +59,7 @@ export class Reader extends WaitingNumberReads {
 
   /** Waits for `n` bytes beyond `offset` and resolves with a view of them. Consumes nothing. */
   peek(n: number, offset = 0): Promise<Buffer> {
-    return this._read(n + offset, (input) => input.peek(n, offset))
+    return this._read(n, (input) => input.peek(n, offset), offset)
   }
 
   /** Waits for `n` bytes and consumes them. */
@@ -68,7 +69,7 @@ export class Reader extends WaitingNumberReads {
 
   /** Waits for `n` bytes, consumes them and resolves with a string. */
   readString(n: number, encoding: BufferEncoding = 'utf8'): Promise<string> {
-    return this._read(n, (input) => input.readString(n, encoding))
+    return this._read(n, (input) => input.readString(n, encoding), 0, encoding)
   }
 
   /** Waits for `n` bytes, consumes them and resolves with a copy. */
@@ -101,8 +102,14 @@ export class Reader extends WaitingNumberReads {
   }
 
   /** @internal */
-  _read<T>(n: number, take: (input: LinkBuffer) => T): Promise<T> {
-    const reading: Promise<T> = this.#readWhenThere(n, take, () => reading.catch(noop))
+  _read<T>(
+    n: number,
+    take: (input: LinkBuffer) => T,
+    offset = 0,
+    encoding: BufferEncoding = 'utf8',
+  ): Promise<T> {
+    const ignore = (): void => void reading.catch(noop)
+    const reading: Promise<T> = this.#readWhenThere(n, take, offset, encoding, ignore)
     return reading
   }
 
@@ -132,24 +139,29 @@ export class Reader extends WaitingNumberReads {
   async #readWhenThere<T>(
     n: number,
     take: (input: LinkBuffer) => T,
+    offset: number,
+    encoding: BufferEncoding,
     ignore: () => void,
   ): Promise<T> {
     try {
       checkCount(n)
+      checkCount(offset, 'offset')
+      if (encoding !== 'utf8') checkEncoding(encoding)
+      const bytes = n + offset
       const { input, _waits: waits } = this.#connection
       if (waits.isReading) throw concurrentRead()
       input._checkReleased()
-      if (input.length < n) {
+      if (input.length < bytes) {
         waits.begin()
         try {
-          if (this.#connection._receives) this.#connection._intake.want(n)
-          while (input.length < n && this.#connection._receives) {
-            if (await waits.input(n)) throw readTimeout()
+          if (this.#connection._receives) this.#connection._intake.want(bytes)
+          while (input.length < bytes && this.#connection._receives) {
+            if (await waits.input(bytes)) throw readTimeout()
           }
         } finally {
           waits.end()
         }
-        if (input.length < n) throw this.#connection._endError()
+        if (input.length < bytes) throw this.#connection._endError()
       }
       return take(input)
     } catch (error) {
@@ -164,13 +176,14 @@ export class Reader extends WaitingNumberReads {
     const { input, _waits: waits } = this.#connection
     let isWaiting = false
     try {
-      const length = typeof delimiter === 'number' ? 1 : delimiter.length
+      const wanted = checkDelimiter(delimiter)
+      const length = lengthOf(wanted)
       if (waits.isReading) throw concurrentRead()
       input._checkReleased()
       let searched = 0
       for (;;) {
         // What was searched before may hold the beginning of the delimiter.
-        const index = input.indexOf(delimiter, Math.max(0, searched - length + 1))
+        const index = input.indexOf(wanted, Math.max(0, searched - length + 1))
         if (index >= 0) return input.next(index + length)
         if (!this.#connection._receives) throw this.#connection._endError()
         searched = input.length
