@@ -127,7 +127,7 @@ const endings: Record<string, [string, Partial<Outcome>]> = {
      process.kill(process.pid, 'SIGTERM')`,
     { code: 10, signal: null, stderr: '' },
   ],
-  "the unref'd state of all that is open": [
+  'unref() of all that is open': [
     `const { server, connections } = await load(100)
      server.unref()
      for (const connection of connections) connection.unref()`,
