@@ -242,21 +242,3 @@ test.serial('a dialled connection half-closes as an accepted one does', async (t
   t.deepEqual(await within((await accepted.promise).closed, 'the end'), { by: 'local' })
   await server.shutdown()
 })
-
-test.serial('H10: half-closed connections with nothing to do cost nothing', async (t) => {
-  await leakCheck(t)
-  const pairs = await Promise.all(
-    Array.from({ length: 20 }, () => openPair(t, { allowHalfOpen: true }, { allowHalfOpen: true })),
-  )
-  for (const [index, { connection, peer }] of pairs.entries()) {
-    if (index % 2 === 0) peer.end()
-    else await connection.closeWrite()
-  }
-  await turn()
-  const { stats } = await import('nodepoll')
-  await new Promise((done) => setTimeout(done, 50))
-  const before = stats().turns
-  await new Promise((done) => setTimeout(done, 500))
-  t.true(stats().turns - before < 5)
-  for (const { connection } of pairs) connection.destroy()
-})

@@ -1,8 +1,10 @@
 import test, { type ExecutionContext } from 'ava'
 
 import { busyConnections, type Outcome, runChild, startChild } from './helpers/child.ts'
+import { TEARDOWNS, timeFor } from './helpers/runs.ts'
 
-const RUNS = 10
+/** Processes that end at the same time. */
+const AT_ONCE = 2
 
 const clean: Outcome = { code: 0, signal: null, stdout: '', stderr: '' }
 
@@ -113,11 +115,23 @@ const endings: Record<string, [string, Partial<Outcome>]> = {
      setTimeout(() => process.exit(1), 5000)`,
     { code: null, signal: 'SIGTERM', stderr: '' },
   ],
+  SIGINT: [
+    `await load(100)
+     process.kill(process.pid, 'SIGINT')
+     setTimeout(() => process.exit(1), 5000)`,
+    { code: null, signal: 'SIGINT', stderr: '' },
+  ],
   'SIGTERM with a handler that exits': [
     `process.on('SIGTERM', () => process.exit(10))
      await load(100)
      process.kill(process.pid, 'SIGTERM')`,
     { code: 10, signal: null, stderr: '' },
+  ],
+  'unref() of all that is open': [
+    `const { server, connections } = await load(100)
+     server.unref()
+     for (const connection of connections) connection.unref()`,
+    { code: 0, signal: null, stderr: '' },
   ],
   'the end of everything': [
     `const { server, connections } = await load(100)
@@ -129,13 +143,16 @@ const endings: Record<string, [string, Partial<Outcome>]> = {
 
 for (const [ending, [source, expected]] of Object.entries(endings)) {
   test.serial(
-    `H48, H66: ${ending} ends a process with 100 busy connections, ${RUNS} times`,
+    `H48, H66: ${ending} ends a process with 100 busy connections, ${TEARDOWNS} times`,
     async (t) => {
+      t.timeout(timeFor(TEARDOWNS, 2_000))
       const outcomes: Outcome[] = []
-      const runs = Array.from({ length: 2 }, async () => {
-        for (let run = 0; run < RUNS / 2; run++) outcomes.push(await runBusy(t, source))
+      let left = TEARDOWNS
+      const runs = Array.from({ length: AT_ONCE }, async () => {
+        while (left-- > 0) outcomes.push(await runBusy(t, source))
       })
       await Promise.all(runs)
+      t.is(outcomes.length, TEARDOWNS)
       for (const outcome of outcomes) {
         t.like(outcome, expected)
         t.is(outcome.stdout, '')

@@ -1,5 +1,5 @@
-import type { Connection } from './connection.ts'
-import { failure, invalidArgValue, isNodepollError, outOfRange } from './errors.ts'
+import { Connection } from './connection.ts'
+import { failure, invalidArgType, invalidArgValue, isNodepollError, outOfRange } from './errors.ts'
 import { LENGTH_FIELDS } from './internal/length-fields.ts'
 import {
   FRAME_HEADER_MAX,
@@ -10,14 +10,15 @@ import {
 } from './internal/limits.ts'
 import {
   checkFunction,
+  checkInteger,
   checkObject,
   checkOneOf,
   checkOptionalBoolean,
   checkOptionalInteger,
 } from './internal/validate.ts'
-import type { LinkBuffer } from './link-buffer.ts'
+import { LinkBuffer } from './link-buffer.ts'
 import type { OnRequest } from './options.ts'
-import type { Writer } from './writer.ts'
+import { Writer } from './writer.ts'
 
 /** Called for each complete frame. The next one waits until it has settled. */
 export type OnFrame<C = undefined> = (
@@ -55,7 +56,8 @@ export interface Framing {
   /**
    * Writes a frame, without flushing it. Its bytes are the caller's again once it returns.
    *
-   * Throws `ERR_OUT_OF_RANGE` for a payload that a frame cannot have, and what writing throws.
+   * Throws `ERR_OUT_OF_RANGE` for a payload that a frame cannot have, and what writing throws; then
+   * nothing of the frame is written.
    */
   write(writer: Writer | LinkBuffer, payload: Uint8Array | string): void
 }
@@ -120,7 +122,7 @@ interface Codec {
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): Framing {
   checkObject(options, 'options')
   const { lengthBytes = 4, endianness = 'BE' } = options
-  const field = LENGTH_FIELDS[lengthBytes]
+  const field = LENGTH_FIELDS[checkInteger(lengthBytes, 'options.lengthBytes', 1, 8)]
   if (field === undefined) throw outOfRange('options.lengthBytes', '1, 2, 4 or 8', lengthBytes)
   checkOneOf(endianness, 'options.endianness', ['BE', 'LE'])
   const offset = checkOptionalInteger(options.offset, 'options.offset', 0, FRAME_HEADER_MAX, 0)
@@ -198,9 +200,11 @@ export function delimited(
   options: { delimiter?: string | Uint8Array; limit?: number } = {},
 ): Framing {
   checkObject(options, 'options')
-  const delimiter = Buffer.from(options.delimiter ?? '\n')
+  const { delimiter: given = '\n' } = options
+  checkBytes(given, 'options.delimiter')
+  const delimiter = Buffer.from(given)
   if (delimiter.length === 0) {
-    throw invalidArgValue('options.delimiter', options.delimiter, 'must not be empty')
+    throw invalidArgValue('options.delimiter', given, 'must not be empty')
   }
   const limit = checkLimit(options.limit)
   /** Of inputs with a part of a frame: up to where it has been searched, in bytes ever consumed. */
@@ -247,7 +251,7 @@ export function delimited(
  * ```
  */
 export function fixedSize(bytes: number): Framing {
-  checkOptionalInteger(bytes, 'bytes', 1, PIECE_BYTES_MAX, 0)
+  checkInteger(bytes, 'bytes', 1, PIECE_BYTES_MAX)
   return new CodecFraming({
     take: ({ input }) => (input.length < bytes ? undefined : input.next(bytes)),
     needs: () => bytes,
@@ -276,6 +280,9 @@ class CodecFraming implements Framing {
   }
 
   async read(connection: Connection): Promise<Buffer> {
+    if (!(connection instanceof Connection)) {
+      throw invalidArgType('connection', 'a Connection', connection)
+    }
     const { input, reader } = connection
     input.release()
     for (;;) {
@@ -286,8 +293,19 @@ class CodecFraming implements Framing {
   }
 
   write(writer: Writer | LinkBuffer, payload: Uint8Array | string): void {
+    if (!(writer instanceof Writer || writer instanceof LinkBuffer)) {
+      throw invalidArgType('writer', 'a Writer or a LinkBuffer', writer)
+    }
+    checkBytes(payload, 'payload')
     const bytes = typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length
-    this.#codec.write(writer, payload, bytes)
+    const before = writer.mallocLength
+    try {
+      this.#codec.write(writer, payload, bytes)
+    } catch (error) {
+      // Without memory for all of it, what comes next would be taken for its rest.
+      if (writer.mallocLength > before) writer.mallocAck(before)
+      throw error
+    }
   }
 }
 
@@ -360,6 +378,11 @@ function takesReplies(writer: Writer): boolean {
 function writePayload(writer: Writer | LinkBuffer, payload: Uint8Array | string): void {
   if (typeof payload === 'string') writer.writeString(payload)
   else writer.writeBinary(payload)
+}
+
+function checkBytes(value: unknown, name: string): void {
+  if (typeof value === 'string' || value instanceof Uint8Array) return
+  throw invalidArgType(name, 'of type string or an instance of Uint8Array', value)
 }
 
 function checkLimit(limit: number | undefined): number {

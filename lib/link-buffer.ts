@@ -1,11 +1,16 @@
-import { failure, invalidArgType, invalidArgValue } from './errors.ts'
+import { failure } from './errors.ts'
 import { Builder } from './internal/builder.ts'
 import { Chain } from './internal/chain.ts'
 import { GATHER_BYTES_MAX, PIECE_BYTES_MAX, UNRELEASED_MAX } from './internal/limits.ts'
 import { foundIn, NumberReads } from './internal/number-reads.ts'
 import { currentRuntime } from './internal/runtime.ts'
 import { indexOf, lengthOf } from './internal/search.ts'
-import { checkCount, checkInteger, checkOptionalInteger } from './internal/validate.ts'
+import {
+  checkCount,
+  checkDelimiter,
+  checkEncoding,
+  checkOptionalInteger,
+} from './internal/validate.ts'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -171,6 +176,7 @@ export class LinkBuffer extends NumberReads {
   /** Consumes `n` bytes and returns them as a string of the caller's own. */
   readString(n: number, encoding: BufferEncoding = 'utf8'): string {
     checkCount(n)
+    if (encoding !== 'utf8') checkEncoding(encoding)
     const chain = this._need(n)
     if (n === 0) return ''
     const { read } = chain
@@ -333,14 +339,4 @@ export class LinkBuffer extends NumberReads {
     }
     return this._chain
   }
-}
-
-/** One byte is looked for as a number, which is quicker. */
-function checkDelimiter(delimiter: number | Uint8Array): number | Uint8Array {
-  if (typeof delimiter === 'number') return checkInteger(delimiter, 'delimiter', 0, 0xff)
-  if (!(delimiter instanceof Uint8Array)) {
-    throw invalidArgType('delimiter', 'a number or an instance of Uint8Array', delimiter)
-  }
-  if (delimiter.length === 0) throw invalidArgValue('delimiter', delimiter, 'must not be empty')
-  return delimiter.length === 1 ? (delimiter[0] as number) : delimiter
 }

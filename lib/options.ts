@@ -1,3 +1,5 @@
+import { isIP } from 'node:net'
+
 import type { Connection } from './connection.ts'
 import { invalidArgValue } from './errors.ts'
 import {
@@ -141,7 +143,7 @@ export interface ListenOptions {
   backlog?: number
   /**
    * Whether other listeners may have the same address and port; the kernel spreads peers over them.
-   * Where it does not, listening fails with `ERR_NODEPOLL_UNSUPPORTED`.
+   * Where it does not, listening fails with `ERR_NODEPOLL_UNSUPPORTED`. Not for unix sockets.
    *
    * @default false
    */
@@ -159,9 +161,9 @@ export interface DialOptions extends ConnectionOptions {
   port?: number
   /** The path of a unix socket, in place of host and port. */
   path?: string
-  /** The address to dial from. */
+  /** The address to dial from, not a name. Not for unix sockets. */
   localAddress?: string
-  /** The port to dial from. @default 0, which picks a free one */
+  /** The port to dial from. Not for unix sockets. @default 0, which picks a free one */
   localPort?: number
   /** Time in which a connection has to be there, looking up the name included. @default 0, none */
   timeoutMs?: number
@@ -211,10 +213,13 @@ export type CheckedTreatment = Required<ConnectionOptions>
 
 export function checkListenOptions(options: ListenOptions): Listening {
   checkObject(options, 'options')
+  const endpoint = checkEndpoint(options, 0)
+  const reusePort = checkOptionalBoolean(options.reusePort, 'options.reusePort', false)
+  if (reusePort) checkNoPath(endpoint, 'reusePort')
   return {
-    ...checkEndpoint(options, 0),
+    ...endpoint,
     backlog: checkOptionalInteger(options.backlog, 'options.backlog', 1, BACKLOG_MAX, BACKLOG),
-    reusePort: checkOptionalBoolean(options.reusePort, 'options.reusePort', false),
+    reusePort,
     ipv6Only: checkOptionalBoolean(options.ipv6Only, 'options.ipv6Only', false),
     signal: checkOptionalSignal(options.signal, 'options.signal'),
   }
@@ -223,11 +228,15 @@ export function checkListenOptions(options: ListenOptions): Listening {
 export function checkDialOptions(options: DialOptions): Dialing {
   checkObject(options, 'options')
   checkHandlers(options)
+  const endpoint = checkEndpoint(options, 1)
+  const localAddress = checkOptionalAddress(options.localAddress, 'options.localAddress')
+  const localPort = checkOptionalInteger(options.localPort, 'options.localPort', 0, PORT_MAX, 0)
+  if (localAddress !== undefined || localPort > 0) checkNoPath(endpoint, 'a local address')
   return {
     treatment: checkTreatment(options),
-    ...checkEndpoint(options, 1),
-    localAddress: checkOptionalString(options.localAddress, 'options.localAddress'),
-    localPort: checkOptionalInteger(options.localPort, 'options.localPort', 0, PORT_MAX, 0),
+    ...endpoint,
+    localAddress,
+    localPort,
     timeoutMs: checkOptionalMillis(options.timeoutMs, 'options.timeoutMs'),
     signal: checkOptionalSignal(options.signal, 'options.signal'),
   }
@@ -296,6 +305,20 @@ export function checkShutdownOptions(options: ShutdownOptions): void {
     checkMillis(options.deadlineMs, 'options.deadlineMs')
   }
   checkOptionalSignal(options.signal, 'options.signal')
+}
+
+/** What only sockets with addresses have must not be asked of a unix socket. */
+function checkNoPath({ path }: Endpoint, what: string): void {
+  if (path !== undefined) throw invalidArgValue('options.path', path, `excludes ${what}`)
+}
+
+/** An IP address. Systems know the names of scopes, and we their numbers only. */
+function checkOptionalAddress(value: unknown, name: string): string | undefined {
+  const address = checkOptionalString(value, name)
+  if (address === undefined) return undefined
+  const [, bare = '', scope] = /^([^%]+)(%\d{1,9})?$/.exec(address) ?? []
+  if (isIP(bare) === 6 || (isIP(bare) === 4 && scope === undefined)) return address
+  throw invalidArgValue(name, address, 'must be an IP address')
 }
 
 function checkEndpoint(

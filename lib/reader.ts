@@ -1,6 +1,7 @@
 import type { Connection } from './connection.ts'
 import { failure, isNodepollError } from './errors.ts'
-import { checkCount } from './internal/validate.ts'
+import { lengthOf } from './internal/search.ts'
+import { checkCount, checkDelimiter, checkEncoding } from './internal/validate.ts'
 import { WaitingNumberReads } from './internal/waiting-number-reads.ts'
 import type { LinkBuffer } from './link-buffer.ts'
 
@@ -58,7 +59,7 @@ export class Reader extends WaitingNumberReads {
 
   /** Waits for `n` bytes beyond `offset` and resolves with a view of them. Consumes nothing. */
   peek(n: number, offset = 0): Promise<Buffer> {
-    return this._read(n + offset, (input) => input.peek(n, offset))
+    return this._read(n, (input) => input.peek(n, offset), offset)
   }
 
   /** Waits for `n` bytes and consumes them. */
@@ -68,7 +69,7 @@ export class Reader extends WaitingNumberReads {
 
   /** Waits for `n` bytes, consumes them and resolves with a string. */
   readString(n: number, encoding: BufferEncoding = 'utf8'): Promise<string> {
-    return this._read(n, (input) => input.readString(n, encoding))
+    return this._read(n, (input) => input.readString(n, encoding), 0, encoding)
   }
 
   /** Waits for `n` bytes, consumes them and resolves with a copy. */
@@ -101,16 +102,16 @@ export class Reader extends WaitingNumberReads {
   }
 
   /** @internal */
-  _read<T>(n: number, take: (input: LinkBuffer) => T): Promise<T> {
-    const connection = this.#connection
-    if (Number.isInteger(n) && n <= connection.input.length && !connection._isReading) {
-      try {
-        return Promise.resolve(take(connection.input))
-      } catch {
-        // It has changed nothing, and is told below, where the stack leads to the caller.
-      }
-    }
-    const reading: Promise<T> = this.#readWhenThere(n, take, () => reading.catch(noop))
+  _read<T>(
+    n: number,
+    take: (input: LinkBuffer) => T,
+    offset = 0,
+    encoding: BufferEncoding = 'utf8',
+  ): Promise<T> {
+    const now = this.#takeNow(n, take, offset, encoding)
+    if (now !== undefined) return now
+    const ignore = (): void => void reading.catch(noop)
+    const reading: Promise<T> = this.#readWhenThere(n, take, offset, encoding, ignore)
     return reading
   }
 
@@ -136,28 +137,53 @@ export class Reader extends WaitingNumberReads {
     }
   }
 
+  /** Takes what is there without waiting. `undefined` if that is not all there is to do. */
+  #takeNow<T>(
+    n: number,
+    take: (input: LinkBuffer) => T,
+    offset: number,
+    encoding: BufferEncoding,
+  ): Promise<T> | undefined {
+    const { input, _isReading: isReading } = this.#connection
+    const areCounts = Number.isInteger(n) && Number.isInteger(offset) && n >= 0 && offset >= 0
+    const isThere = areCounts && n + offset <= input.length
+    if (!isThere || isReading || encoding !== 'utf8') return undefined
+    try {
+      input._checkReleased()
+      return Promise.resolve(take(input))
+    } catch {
+      // It has changed nothing, and fails again where the stack of the error leads to the caller.
+      return undefined
+    }
+  }
+
   // Errors are made in here, so that their stack leads to the caller.
   async #readWhenThere<T>(
     n: number,
     take: (input: LinkBuffer) => T,
+    offset: number,
+    encoding: BufferEncoding,
     ignore: () => void,
   ): Promise<T> {
     try {
       checkCount(n)
+      checkCount(offset, 'offset')
+      if (encoding !== 'utf8') checkEncoding(encoding)
+      const bytes = n + offset
       const { input, _waits: waits } = this.#connection
       if (waits.isReading) throw concurrentRead()
       input._checkReleased()
-      if (input.length < n) {
+      if (input.length < bytes) {
         waits.begin()
         try {
-          if (this.#connection._receives) this.#connection._intake.want(n)
-          while (input.length < n && this.#connection._receives) {
-            if (await waits.input(n)) throw readTimeout()
+          if (this.#connection._receives) this.#connection._intake.want(bytes)
+          while (input.length < bytes && this.#connection._receives) {
+            if (await waits.input(bytes)) throw readTimeout()
           }
         } finally {
           waits.end()
         }
-        if (input.length < n) throw this.#connection._endError()
+        if (input.length < bytes) throw this.#connection._endError()
       }
       return take(input)
     } catch (error) {
@@ -172,13 +198,14 @@ export class Reader extends WaitingNumberReads {
     const { input, _waits: waits } = this.#connection
     let isWaiting = false
     try {
-      const length = typeof delimiter === 'number' ? 1 : delimiter.length
+      const wanted = checkDelimiter(delimiter)
+      const length = lengthOf(wanted)
       if (waits.isReading) throw concurrentRead()
       input._checkReleased()
       let searched = 0
       for (;;) {
         // What was searched before may hold the beginning of the delimiter.
-        const index = input.indexOf(delimiter, Math.max(0, searched - length + 1))
+        const index = input.indexOf(wanted, Math.max(0, searched - length + 1))
         if (index >= 0) return input.next(index + length)
         if (!this.#connection._receives) throw this.#connection._endError()
         searched = input.length

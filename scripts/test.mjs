@@ -3,8 +3,8 @@
 //
 //   node scripts/test.mjs          what `npm test` does: setup, Rust tests, also under injected
 //                                  faults, JavaScript tests
-//   node scripts/test.mjs --all    also types, lints, formatting, loom, ASan, docs, the demo,
-//                                  a minute of the soak, and counts a message
+//   node scripts/test.mjs --all    also types, lints, formatting, loom, poll(2), ASan, docs,
+//                                  the demo, a minute of the soak, and counts a message
 //
 // What a step runs is written in package.json. A step that fails without naming a failed test
 // counts as one failure.
@@ -20,6 +20,7 @@ const steps = [
   ['check:ts'],
   ['check:rust'],
   ['test:loom'],
+  ['test:poll'],
   ['test:asan'],
   ['doc'],
   ['demo', '--', '--seconds', '2'],

@@ -1,9 +1,9 @@
-import { invalidArgType, invalidArgValue, outOfRange } from '../errors.ts'
+import { invalidArgType, invalidArgValue, outOfRange, unknownEncoding } from '../errors.ts'
 
 /** The options of a call, or an error that names the argument. */
 export function checkObject<T extends object>(value: T, name: string): T {
-  if (typeof value !== 'object' || value === null) throw invalidArgType(name, 'an object', value)
-  return value
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  throw invalidArgType(name, 'an object', value)
 }
 
 export function checkInteger(value: unknown, name: string, min: number, max: number): number {
@@ -87,4 +87,18 @@ export function checkCount(value: number, name = 'n'): void {
   if (!Number.isSafeInteger(value) || value < 0) {
     throw outOfRange(name, 'a non-negative integer', value)
   }
+}
+
+export function checkEncoding(encoding: BufferEncoding): void {
+  if (!Buffer.isEncoding(encoding)) throw unknownEncoding(encoding)
+}
+
+/** What is looked for: one byte is looked for as a number, which is quicker. */
+export function checkDelimiter(delimiter: number | Uint8Array): number | Uint8Array {
+  if (typeof delimiter === 'number') return checkInteger(delimiter, 'delimiter', 0, 0xff)
+  if (!(delimiter instanceof Uint8Array)) {
+    throw invalidArgType('delimiter', 'a number or an instance of Uint8Array', delimiter)
+  }
+  if (delimiter.length === 0) throw invalidArgValue('delimiter', delimiter, 'must not be empty')
+  return delimiter.length === 1 ? (delimiter[0] as number) : delimiter
 }

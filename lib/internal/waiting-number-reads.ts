@@ -5,8 +5,8 @@ import type { LinkBuffer } from '../link-buffer.ts'
  * the other; `read…` consumes, `peek…` looks `offset` bytes ahead and consumes nothing.
  */
 export abstract class WaitingNumberReads {
-  /** Waits for `n` bytes and takes what is wanted of them. @internal */
-  abstract _read<T>(n: number, take: (input: LinkBuffer) => T): Promise<T>
+  /** Waits for `n` bytes beyond `offset` and takes what is wanted of them. @internal */
+  abstract _read<T>(n: number, take: (input: LinkBuffer) => T, offset?: number): Promise<T>
 
   readByte(): Promise<number> {
     return this.readUInt8()
@@ -17,7 +17,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekUInt8(offset = 0): Promise<number> {
-    return this._read(offset + 1, (input) => input.peekUInt8(offset))
+    return this._read(1, (input) => input.peekUInt8(offset), offset)
   }
 
   readInt8(): Promise<number> {
@@ -25,7 +25,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekInt8(offset = 0): Promise<number> {
-    return this._read(offset + 1, (input) => input.peekInt8(offset))
+    return this._read(1, (input) => input.peekInt8(offset), offset)
   }
 
   readUInt16BE(): Promise<number> {
@@ -33,7 +33,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekUInt16BE(offset = 0): Promise<number> {
-    return this._read(offset + 2, (input) => input.peekUInt16BE(offset))
+    return this._read(2, (input) => input.peekUInt16BE(offset), offset)
   }
 
   readUInt16LE(): Promise<number> {
@@ -41,7 +41,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekUInt16LE(offset = 0): Promise<number> {
-    return this._read(offset + 2, (input) => input.peekUInt16LE(offset))
+    return this._read(2, (input) => input.peekUInt16LE(offset), offset)
   }
 
   readInt16BE(): Promise<number> {
@@ -49,7 +49,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekInt16BE(offset = 0): Promise<number> {
-    return this._read(offset + 2, (input) => input.peekInt16BE(offset))
+    return this._read(2, (input) => input.peekInt16BE(offset), offset)
   }
 
   readInt16LE(): Promise<number> {
@@ -57,7 +57,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekInt16LE(offset = 0): Promise<number> {
-    return this._read(offset + 2, (input) => input.peekInt16LE(offset))
+    return this._read(2, (input) => input.peekInt16LE(offset), offset)
   }
 
   readUInt32BE(): Promise<number> {
@@ -65,7 +65,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekUInt32BE(offset = 0): Promise<number> {
-    return this._read(offset + 4, (input) => input.peekUInt32BE(offset))
+    return this._read(4, (input) => input.peekUInt32BE(offset), offset)
   }
 
   readUInt32LE(): Promise<number> {
@@ -73,7 +73,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekUInt32LE(offset = 0): Promise<number> {
-    return this._read(offset + 4, (input) => input.peekUInt32LE(offset))
+    return this._read(4, (input) => input.peekUInt32LE(offset), offset)
   }
 
   readInt32BE(): Promise<number> {
@@ -81,7 +81,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekInt32BE(offset = 0): Promise<number> {
-    return this._read(offset + 4, (input) => input.peekInt32BE(offset))
+    return this._read(4, (input) => input.peekInt32BE(offset), offset)
   }
 
   readInt32LE(): Promise<number> {
@@ -89,7 +89,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekInt32LE(offset = 0): Promise<number> {
-    return this._read(offset + 4, (input) => input.peekInt32LE(offset))
+    return this._read(4, (input) => input.peekInt32LE(offset), offset)
   }
 
   readBigUInt64BE(): Promise<bigint> {
@@ -97,7 +97,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekBigUInt64BE(offset = 0): Promise<bigint> {
-    return this._read(offset + 8, (input) => input.peekBigUInt64BE(offset))
+    return this._read(8, (input) => input.peekBigUInt64BE(offset), offset)
   }
 
   readBigUInt64LE(): Promise<bigint> {
@@ -105,7 +105,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekBigUInt64LE(offset = 0): Promise<bigint> {
-    return this._read(offset + 8, (input) => input.peekBigUInt64LE(offset))
+    return this._read(8, (input) => input.peekBigUInt64LE(offset), offset)
   }
 
   readBigInt64BE(): Promise<bigint> {
@@ -113,7 +113,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekBigInt64BE(offset = 0): Promise<bigint> {
-    return this._read(offset + 8, (input) => input.peekBigInt64BE(offset))
+    return this._read(8, (input) => input.peekBigInt64BE(offset), offset)
   }
 
   readBigInt64LE(): Promise<bigint> {
@@ -121,7 +121,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekBigInt64LE(offset = 0): Promise<bigint> {
-    return this._read(offset + 8, (input) => input.peekBigInt64LE(offset))
+    return this._read(8, (input) => input.peekBigInt64LE(offset), offset)
   }
 
   readFloatBE(): Promise<number> {
@@ -129,7 +129,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekFloatBE(offset = 0): Promise<number> {
-    return this._read(offset + 4, (input) => input.peekFloatBE(offset))
+    return this._read(4, (input) => input.peekFloatBE(offset), offset)
   }
 
   readFloatLE(): Promise<number> {
@@ -137,7 +137,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekFloatLE(offset = 0): Promise<number> {
-    return this._read(offset + 4, (input) => input.peekFloatLE(offset))
+    return this._read(4, (input) => input.peekFloatLE(offset), offset)
   }
 
   readDoubleBE(): Promise<number> {
@@ -145,7 +145,7 @@ export abstract class WaitingNumberReads {
   }
 
   peekDoubleBE(offset = 0): Promise<number> {
-    return this._read(offset + 8, (input) => input.peekDoubleBE(offset))
+    return this._read(8, (input) => input.peekDoubleBE(offset), offset)
   }
 
   readDoubleLE(): Promise<number> {
@@ -153,6 +153,6 @@ export abstract class WaitingNumberReads {
   }
 
   peekDoubleLE(offset = 0): Promise<number> {
-    return this._read(offset + 8, (input) => input.peekDoubleLE(offset))
+    return this._read(8, (input) => input.peekDoubleLE(offset), offset)
   }
 }

@@ -1,10 +1,10 @@
-import { invalidArgType, invalidArgValue, unknownEncoding } from '../errors.ts'
+import { invalidArgType, invalidArgValue } from '../errors.ts'
 import type { LinkBuffer } from '../link-buffer.ts'
 import type { Builder } from './builder.ts'
 import { Chain } from './chain.ts'
 import { NODE_BYTES_MAX, PIECE_BYTES_MAX } from './limits.ts'
 import { NumberWrites, roomIn } from './number-writes.ts'
-import { checkInteger } from './validate.ts'
+import { checkEncoding, checkInteger } from './validate.ts'
 
 /** A character of a JavaScript string takes at most so many bytes in UTF-8. */
 const UTF8_BYTES_MAX = 3
@@ -65,7 +65,7 @@ export abstract class WritingEnd extends NumberWrites {
   /** Writes a string. */
   writeString(text: string, encoding: BufferEncoding = 'utf8'): this {
     if (typeof text !== 'string') throw invalidArgType('text', 'of type string', text)
-    if (!Buffer.isEncoding(encoding)) throw unknownEncoding(encoding)
+    checkEncoding(encoding)
     const builder = this._writing()
     if (text.length === 0) return this
     const guess = text.length * UTF8_BYTES_MAX

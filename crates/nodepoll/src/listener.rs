@@ -25,7 +25,8 @@ pub(crate) struct Listener {
     /// Connections accepted so far. The host has been told of all of them before it believes that
     /// the listener is closed.
     accepted: u32,
-    /// Accepting has failed for want of descriptors or memory, and the host has been told.
+    /// Accepting has failed for want of descriptors or memory, the host has been told, and some of
+    /// those who waited then may wait still.
     exhausted: bool,
     /// What the host has not been told of yet.
     owed_error: Option<i32>,
@@ -169,7 +170,6 @@ impl Listener {
             match self.socket.accept() {
                 Ok((socket, remote, local)) => {
                     self.prepare(&socket);
-                    self.exhausted = false;
                     self.accepted = self.accepted.wrapping_add(1);
                     batch.push(Accepted {
                         socket,
@@ -178,7 +178,12 @@ impl Listener {
                         local,
                     });
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Accepting::Empty,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    // Only now: with each descriptor that becomes free one peer is let in, and the
+                    // next one finds the same lack.
+                    self.exhausted = false;
+                    return Accepting::Empty;
+                }
                 Err(error) if is_one_connections(&error) => {}
                 Err(error) => {
                     if !self.exhausted {

@@ -26,6 +26,7 @@ impl Selector {
 
     /// Waits for sockets, at most for so long, or until somebody wakes the driver.
     pub(crate) fn wait(&mut self, time: Option<Duration>) {
+        let time = time.into_iter().chain(sys::SLEEP_MAX).min();
         let waited: io::Result<()> = self.poll.poll(&mut self.events, time);
         if waited.is_err() {
             // A signal may interrupt the wait; then there are just no events.

@@ -14,6 +14,9 @@ use crate::support::{Bed, OnData, PATIENCE, alone, connect, read_exactly};
 
 const DESCRIPTORS_MAX: usize = 128;
 
+/// One for what a poller learns from, and one to wake it. With poll(2) there is the second only.
+const POLLERS_HAVE_DESCRIPTORS: bool = cfg!(not(mio_unsupported_force_poll_poll));
+
 pub(crate) fn descriptors() -> usize {
     // One of them is that of the folder itself, each time.
     fs::read_dir("/proc/self/fd").unwrap().count()
@@ -66,7 +69,7 @@ fn h46_h73_without_descriptors_accepting_rests_and_goes_on_without_a_new_client(
         let address = bed.listen();
         bed.settle();
         let clients = sockets(20);
-        let files = exhaust();
+        let mut files = exhaust();
         connect_all(&clients, address);
         bed.until("the error is told", |log| !log.listener_errors.is_empty());
         assert_eq!(bed.log.listener_errors, [(1, libc::EMFILE)]);
@@ -79,6 +82,13 @@ fn h46_h73_without_descriptors_accepting_rests_and_goes_on_without_a_new_client(
         assert!((2..=14).contains(&turns), "{turns} turns");
         assert_eq!(bed.log.listener_errors.len(), 1, "told once");
         assert_eq!(bed.log.names.len(), 0);
+        // One at a time: each lets one peer in, and the next one finds the lack that was told.
+        for accepted in 1..=3 {
+            files.pop();
+            bed.until("one is accepted", |log| log.names.len() == accepted);
+        }
+        assert!(!bed.host.wait(2 * ACCEPT_RETRY), "nothing more is told");
+        assert_eq!(bed.log.listener_errors.len(), 1, "still told once");
         drop(files);
         let freed = Instant::now();
         bed.until("all are accepted", |log| log.names.len() == 20);
@@ -232,7 +242,8 @@ fn h7_a_start_that_fails_leaves_nothing_and_can_be_tried_again() {
             limit_descriptors(DESCRIPTORS_MAX);
             match started {
                 Ok(host) => {
-                    assert!(spare > 4, "four pollers need more than {spare}");
+                    let least = if POLLERS_HAVE_DESCRIPTORS { 4 } else { 0 };
+                    assert!(spare > least, "four pollers need more than {spare}");
                     drop(host);
                     assert_eq!(descriptors(), descriptors_before);
                     return;
@@ -263,8 +274,9 @@ pub(crate) fn other_end(client: &TcpStream) -> File {
     use std::os::fd::BorrowedFd;
 
     let wanted = client.local_addr().unwrap();
-    // Other tests of this process may have many open.
-    for number in 3..10_000 {
+    let names = fs::read_dir("/proc/self/fd").unwrap();
+    let numbers = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    for number in numbers.map(|name| name.parse().unwrap()) {
         // SAFETY: the number is only lent for calls that fail on a descriptor that is not open.
         let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
         let socket = socket2::SockRef::from(&borrowed);

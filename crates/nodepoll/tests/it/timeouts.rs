@@ -36,7 +36,7 @@ fn h101_bytes_in_either_direction_keep_it_busy() {
         let mut bed = Bed::new();
         let address = bed.listen();
         let (mut client, name) = bed.connect(address);
-        tell_when_idle(&mut bed, name, 300);
+        tell_when_idle(&mut bed, name, 800);
         for _ in 0..12 {
             if comes_in {
                 client.write_all(b"x").unwrap();
@@ -45,7 +45,7 @@ fn h101_bytes_in_either_direction_keep_it_busy() {
                 bed.settle();
                 read_exactly(&client, 1).unwrap();
             }
-            sleep(Duration::from_millis(50));
+            sleep(Duration::from_millis(75));
             bed.settle();
         }
         assert!(bed.log.seen(name).idle.is_empty());

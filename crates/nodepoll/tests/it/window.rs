@@ -23,7 +23,7 @@ fn widen(bed: &mut Bed, (lane, id): Name, position: u32) {
 
 fn pause(bed: &mut Bed, (lane, id): Name) {
     bed.command(lane, &Command::Pause { id });
-    bed.settle();
+    bed.commands_are_taken(lane);
 }
 
 fn resume(bed: &mut Bed, (lane, id): Name) {
@@ -93,6 +93,7 @@ fn h71_what_came_while_reading_was_paused_comes_without_an_edge() {
     let (mut client, name) = connect_with(&mut bed, u32::MAX);
     pause(&mut bed, name);
     client.write_all(b"silent now").unwrap();
+    bed.poll("it is held back", |bed| bed.counters().pauses_by_host == 1);
     bed.settle();
     assert_eq!(bed.log.input(name), b"");
     resume(&mut bed, name);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use linkbuf::{CHUNK_BYTES, NODE_BYTES_MAX, Node, SegmentId};
 use nodepoll::limits::RING_RECORDS;
-use nodepoll::{Address, Command, Counters, DialOptions, Endpoint, ListenOptions};
+use nodepoll::{Address, Command, ConnectionId, Counters, DialOptions, Endpoint, ListenOptions};
 use nodepoll::{Hosting, LoadBalance, RuntimeOptions, RustHost};
 
 use super::log::{Log, Name, send};
@@ -41,6 +41,7 @@ impl Bed {
         Self::with_options(&options, memory_max)
     }
 
+    #[cfg(not(mio_unsupported_force_poll_poll))]
     pub(crate) fn hosted(hosting: Hosting, ring_records: u32) -> Self {
         let options = RuntimeOptions {
             pollers: 1,
@@ -218,6 +219,20 @@ impl Bed {
             self.host.wait(Duration::from_millis(1));
             self.turn();
         }
+    }
+
+    /// Waits until the driver has taken all commands so far: one for nobody, which is counted, comes
+    /// behind them.
+    pub(crate) fn commands_are_taken(&mut self, lane: usize) {
+        let before = self.counters().stale_commands;
+        let nobody = ConnectionId {
+            slot: 0,
+            generation: 0,
+        };
+        self.command(lane, &Command::Destroy { id: nobody });
+        self.poll("all commands are taken", |bed| {
+            bed.counters().stale_commands > before
+        });
     }
 
     /// Waits without an exchange, as a host that is busy elsewhere.
