@@ -10,7 +10,7 @@ export {
   type LengthPrefixedOptions,
   type OnFrame,
 } from './framing.ts'
-export { type Address } from './internal/address.ts'
+export type { Address, InetAddress, UnixAddress } from './internal/address.ts'
 export { type CloseReason } from './internal/close-reason.ts'
 export { LinkBuffer } from './link-buffer.ts'
 export { createListener, type Listener } from './listener.ts'
