@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'ERR_NODEPOLL_EOF'
   | 'ERR_NODEPOLL_FRAME_LIMIT'
   | 'ERR_NODEPOLL_LOOP_FAILED'
+  | 'ERR_NODEPOLL_NATIVE_LIBRARY'
   | 'ERR_NODEPOLL_SHORT_BUFFER'
   | 'ERR_NODEPOLL_SHUT_DOWN'
   | 'ERR_NODEPOLL_UNRELEASED'
@@ -53,7 +54,7 @@ export class NodepollError extends Error {
   /** The address that was dialled or listened on, or the path of a unix socket. */
   declare readonly address?: string
   declare readonly port?: number
-  /** When several addresses were tried: what became of each. */
+  /** When several addresses, or files, were tried: what became of each. */
   declare readonly errors?: readonly NodepollError[]
 
   constructor(code: string, message: string, options?: ErrorOptions) {

@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+
 export { type CloseCallback, type Connection } from './connection.ts'
 export { dial } from './dial.ts'
 export { type ErrorCode, isNodepollError, NodepollError } from './errors.ts'
