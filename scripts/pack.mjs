@@ -161,14 +161,25 @@ export function npm(args, cwd, env = process.env) {
   return spawnSync(command, [...first, ...args], { cwd, env, encoding: 'utf8', shell })
 }
 
-/** What the packages contain, sorted; of the platforms' packages only the platform differs. */
+/**
+ * What the packages contain, sorted. What the compiler makes of one source is one line, and of the
+ * platforms' packages only the platform differs.
+ */
 export function contentsOf(packages) {
   const lines = packages.flatMap(({ name, files }) => {
     const platform = /native-(.*)$/.exec(name)?.[1]
     const paths = files.map((path) => `${name}/${path}`)
     return platform === undefined ? paths : paths.map((path) => path.replaceAll(platform, '*'))
   })
-  return [...new Set(lines)].toSorted()
+  const all = new Set(lines)
+  for (const path of lines.filter((each) => each.endsWith('.js.map'))) {
+    const stem = path.slice(0, -'.js.map'.length)
+    const compiled = ['.d.ts', '.js', '.js.map'].map((ending) => stem + ending)
+    if (!compiled.every((each) => all.has(each))) continue
+    for (const each of compiled) all.delete(each)
+    all.add(`${stem}.{d.ts,js,js.map}`)
+  }
+  return [...all].toSorted()
 }
 
 if (isMain(import.meta.url)) {
