@@ -1,4 +1,6 @@
-import { getSystemErrorMap, inspect } from 'node:util'
+import { inspect } from 'node:util'
+
+import { describeErrno } from './internal/errno.ts'
 
 /** The codes of our own errors. `docs/errors.md` has cause and remedy of each. */
 export type ErrorCode =
@@ -96,30 +98,25 @@ export function closedError(): NodepollError {
   return failure('ERR_NODEPOLL_CONNECTION_CLOSED', 'the connection is closed')
 }
 
-/** Names and descriptions of error numbers; the map that Node makes is new for each call. */
-let systemErrors: ReturnType<typeof getSystemErrorMap> | undefined
-
-/** An error of the operating system, in the shape that Node gives it. `errno` is the kernel's. */
+/** An error of the operating system, in the shape that Node gives it. `number` is the kernel's. */
 export function systemError(
-  errno: number,
+  number: number,
   syscall: string,
   address?: string,
   port?: number,
 ): NodepollError {
-  systemErrors ??= getSystemErrorMap()
-  const [name, description] = systemErrors.get(-errno) ?? [`E${errno}`, 'unknown error']
+  const { errno, name, description } = describeErrno(number)
   const where =
     address === undefined ? '' : ` ${port === undefined ? address : `${address}:${port}`}`
   // Node describes what went wrong with listening, and leaves it at the name elsewhere.
   const what = syscall === 'listen' ? `: ${description}` : ''
   const error = new NodepollError(name, `${syscall} ${name}${what}${where}`)
-  return Object.assign(error, definedFields({ errno: -errno, syscall, address, port }))
+  return Object.assign(error, definedFields({ errno, syscall, address, port }))
 }
 
-/** Whether the operating system says that it does not know the like. `errno` is the kernel's. */
-export function isUnsupported(errno: number): boolean {
-  systemErrors ??= getSystemErrorMap()
-  const name = systemErrors.get(-errno)?.[0]
+/** Whether the operating system says that it does not know the like. `number` is the kernel's. */
+export function isUnsupported(number: number): boolean {
+  const { name } = describeErrno(number)
   return name === 'ENOTSUP' || name === 'EOPNOTSUPP'
 }
 

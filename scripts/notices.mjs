@@ -19,9 +19,10 @@ const RULE = '─'.repeat(80)
 /** Of several licences that one may choose from, the first of these is chosen. */
 const choices = ['MIT', 'ISC', 'Zlib', 'BSD-3-Clause', 'Apache-2.0']
 
-const header = `The native library of nodepoll contains the works below, in compiled form. nodepoll itself
-is licensed as the file LICENSE says. Libraries for Linux also contain parts of compiler-rt and
-libunwind of LLVM, whose licence, Apache-2.0 WITH LLVM-exception, asks for no notice of these.
+const header = `The native library of nodepoll contains the works below, in compiled form. nodepoll
+itself is licensed as the file LICENSE says. Libraries for Linux also contain parts of
+compiler-rt and libunwind of LLVM, whose licence, Apache-2.0 WITH LLVM-exception, asks
+for no notice of these.
 `
 
 /** Part of every program in Rust, and no package that cargo knows of. */

@@ -184,7 +184,7 @@ impl Socket {
     /// Unix sockets are not supported here.
     #[cfg(not(unix))]
     pub(crate) fn connect_path(_path: &Path) -> Result<Self, Failed> {
-        Err((io::ErrorKind::Unsupported.into(), "connect"))
+        Err((unsupported(), "connect"))
     }
 }
 
@@ -261,7 +261,7 @@ impl ListeningSocket {
     /// Unix sockets are not supported here.
     #[cfg(not(unix))]
     pub(crate) fn bind_path(_path: &Path, _backlog: i32) -> Result<Self, Failed> {
-        Err((io::ErrorKind::Unsupported.into(), "listen"))
+        Err((unsupported(), "listen"))
     }
 
     pub(crate) fn address(&self) -> Address {
