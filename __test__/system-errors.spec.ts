@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type ListenOptions as NetListenOptions } from 'node:net'
+import { getSystemErrorMap } from 'node:util'
 
 import test from 'ava'
 import {
@@ -12,6 +13,7 @@ import {
   serve,
 } from 'nodepoll'
 
+import { describeErrno } from '../lib/internal/errno.ts'
 import { failureOf } from './helpers/deadline.ts'
 import { leakCheck } from './helpers/leaks.ts'
 import { portOf, startNetServer, startServer, temporaryPath } from './helpers/server.ts'
@@ -174,6 +176,18 @@ test.serial(
       t.like(each, { code: 'ECONNREFUSED', port, syscall: 'connect' })
   },
 )
+
+test('an error number of Windows has the name and number that Node gives it there', (t) => {
+  const numbers = new Map([...getSystemErrorMap()].map(([number, [name]]) => [name, number]))
+  const socketErrors = { ECONNREFUSED: 10061, ECONNRESET: 10054, EADDRINUSE: 10048, ENOTSUP: 10045 }
+  for (const [name, number] of Object.entries(socketErrors)) {
+    t.like(describeErrno(number, 'win32'), { name, errno: numbers.get(name) as number })
+  }
+  t.like(describeErrno(12345, 'win32'), { name: 'E12345', errno: -12345 })
+  // There it is access to a file that is denied, and here input or output that failed.
+  t.is(describeErrno(5, 'win32').name, 'EACCES')
+  t.is(describeErrno(5, 'linux').name, process.platform === 'win32' ? 'E5' : 'EIO')
+})
 
 test.serial('isNodepollError() knows our errors and their codes only', (t) => {
   const error = new NodepollError('ERR_NODEPOLL_EOF', 'the end', { cause: 1 })

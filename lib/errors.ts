@@ -1,4 +1,6 @@
-import { getSystemErrorMap, inspect } from 'node:util'
+import { inspect } from 'node:util'
+
+import { describeErrno } from './internal/errno.ts'
 
 /** The codes of our own errors. `docs/errors.md` has cause and remedy of each. */
 export type ErrorCode =
@@ -10,6 +12,7 @@ export type ErrorCode =
   | 'ERR_NODEPOLL_EOF'
   | 'ERR_NODEPOLL_FRAME_LIMIT'
   | 'ERR_NODEPOLL_LOOP_FAILED'
+  | 'ERR_NODEPOLL_NATIVE_LIBRARY'
   | 'ERR_NODEPOLL_SHORT_BUFFER'
   | 'ERR_NODEPOLL_SHUT_DOWN'
   | 'ERR_NODEPOLL_UNRELEASED'
@@ -53,7 +56,7 @@ export class NodepollError extends Error {
   /** The address that was dialled or listened on, or the path of a unix socket. */
   declare readonly address?: string
   declare readonly port?: number
-  /** When several addresses were tried: what became of each. */
+  /** When several addresses, or files, were tried: what became of each. */
   declare readonly errors?: readonly NodepollError[]
 
   constructor(code: string, message: string, options?: ErrorOptions) {
@@ -95,30 +98,25 @@ export function closedError(): NodepollError {
   return failure('ERR_NODEPOLL_CONNECTION_CLOSED', 'the connection is closed')
 }
 
-/** Names and descriptions of error numbers; the map that Node makes is new for each call. */
-let systemErrors: ReturnType<typeof getSystemErrorMap> | undefined
-
-/** An error of the operating system, in the shape that Node gives it. `errno` is the kernel's. */
+/** An error of the operating system, in the shape that Node gives it. `number` is the kernel's. */
 export function systemError(
-  errno: number,
+  number: number,
   syscall: string,
   address?: string,
   port?: number,
 ): NodepollError {
-  systemErrors ??= getSystemErrorMap()
-  const [name, description] = systemErrors.get(-errno) ?? [`E${errno}`, 'unknown error']
+  const { errno, name, description } = describeErrno(number)
   const where =
     address === undefined ? '' : ` ${port === undefined ? address : `${address}:${port}`}`
   // Node describes what went wrong with listening, and leaves it at the name elsewhere.
   const what = syscall === 'listen' ? `: ${description}` : ''
   const error = new NodepollError(name, `${syscall} ${name}${what}${where}`)
-  return Object.assign(error, definedFields({ errno: -errno, syscall, address, port }))
+  return Object.assign(error, definedFields({ errno, syscall, address, port }))
 }
 
-/** Whether the operating system says that it does not know the like. `errno` is the kernel's. */
-export function isUnsupported(errno: number): boolean {
-  systemErrors ??= getSystemErrorMap()
-  const name = systemErrors.get(-errno)?.[0]
+/** Whether the operating system says that it does not know the like. `number` is the kernel's. */
+export function isUnsupported(number: number): boolean {
+  const { name } = describeErrno(number)
   return name === 'ENOTSUP' || name === 'EOPNOTSUPP'
 }
 

@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+
 export { type CloseCallback, type Connection } from './connection.ts'
 export { dial } from './dial.ts'
 export { type ErrorCode, isNodepollError, NodepollError } from './errors.ts'
@@ -10,7 +12,7 @@ export {
   type LengthPrefixedOptions,
   type OnFrame,
 } from './framing.ts'
-export { type Address } from './internal/address.ts'
+export type { Address, InetAddress, UnixAddress } from './internal/address.ts'
 export { type CloseReason } from './internal/close-reason.ts'
 export { LinkBuffer } from './link-buffer.ts'
 export { createListener, type Listener } from './listener.ts'

@@ -2,7 +2,7 @@ import { addAbortListener } from 'node:events'
 
 import type { Connection } from './connection.ts'
 import { failure, isUnsupported, laneFailedError, systemError } from './errors.ts'
-import { type Address, addressOf } from './internal/address.ts'
+import { type Address, addressOf, type InetAddress, type UnixAddress } from './internal/address.ts'
 import type { Dispatcher, Opened, Scope } from './internal/dispatcher.ts'
 import type { Lane } from './internal/lane.ts'
 import { resolveAddresses } from './internal/resolve.ts'
@@ -35,9 +35,9 @@ export interface ListenerOwner {
  *
  * An open listener keeps the process alive.
  */
-export class Listener {
+export class Listener<A extends Address = Address> {
   /** Where it listens, with the port that was picked. */
-  readonly address: Address
+  readonly address: A
   /** @internal */
   readonly lane: Lane<Connection>
   readonly #native: NativeRuntime
@@ -56,12 +56,7 @@ export class Listener {
   #isOver = false
 
   /** @internal */
-  constructor(
-    { native, dispatcher }: Runtime,
-    lane: Lane<Connection>,
-    number: number,
-    address: Address,
-  ) {
+  constructor({ native, dispatcher }: Runtime, lane: Lane<Connection>, number: number, address: A) {
     this.address = address
     this.#native = native
     this.#dispatcher = dispatcher
@@ -207,6 +202,13 @@ export class Listener {
  * await served
  * ```
  */
+export function createListener(
+  options: ListenOptions & { path?: undefined },
+): Promise<Listener<InetAddress>>
+export function createListener(
+  options: ListenOptions & { path: string },
+): Promise<Listener<UnixAddress>>
+export function createListener(options: ListenOptions): Promise<Listener>
 export async function createListener(options: ListenOptions): Promise<Listener> {
   const checked = checkListenOptions(options)
   const { signal } = checked

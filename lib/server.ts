@@ -1,25 +1,25 @@
-import type { Address } from './internal/address.ts'
+import type { Address, InetAddress, UnixAddress } from './internal/address.ts'
 import { createEventLoop, type EventLoop } from './event-loop.ts'
 import { createListener, type Listener } from './listener.ts'
 import type { EventLoopOptions, ListenOptions, ShutdownOptions } from './options.ts'
 
 /** A listener and the loop that serves it: what {@link serve} returns. */
-export class Server {
+export class Server<A extends Address = Address> {
   /** The loop, for its connections. */
   readonly loop: EventLoop
   /** Settles when the listener is closed and all connections have ended. Never rejects. */
   readonly finished: Promise<void>
-  readonly #listener: Listener
+  readonly #listener: Listener<A>
 
   /** @internal */
-  constructor(loop: EventLoop, listener: Listener) {
+  constructor(loop: EventLoop, listener: Listener<A>) {
     this.loop = loop
     this.#listener = listener
     this.finished = loop.serve(listener)
   }
 
   /** Where it listens, with the port that was picked. */
-  get address(): Address {
+  get address(): A {
     return this.#listener.address
   }
 
@@ -66,10 +66,17 @@ export class Server {
  *     writer.append(input).flush()
  *   },
  * })
- * console.log('echoing on', server.address)
+ * console.log('echoing on', server.address.port)
  * await server.shutdown()
  * ```
  */
+export function serve<C = undefined>(
+  options: ListenOptions & EventLoopOptions<C> & { path?: undefined },
+): Promise<Server<InetAddress>>
+export function serve<C = undefined>(
+  options: ListenOptions & EventLoopOptions<C> & { path: string },
+): Promise<Server<UnixAddress>>
+export function serve<C = undefined>(options: ListenOptions & EventLoopOptions<C>): Promise<Server>
 export async function serve<C = undefined>(
   options: ListenOptions & EventLoopOptions<C>,
 ): Promise<Server> {

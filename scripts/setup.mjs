@@ -193,6 +193,11 @@ function readIfThere(path) {
   return existsSync(path) ? readFileSync(path, 'utf8') : undefined
 }
 
-if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+/** Whether a script was started by itself, and is not imported by another. */
+export function isMain(url) {
+  return process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(url)
+}
+
+if (isMain(import.meta.url)) {
   await runScript(() => setup({ withLoadgen: process.argv.includes('--with-loadgen') }))
 }

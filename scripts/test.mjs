@@ -3,8 +3,7 @@
 //
 //   node scripts/test.mjs          what `npm test` does: setup, Rust tests, also under injected
 //                                  faults, JavaScript tests
-//   node scripts/test.mjs --all    also types, lints, formatting, loom, poll(2), ASan, docs,
-//                                  the demo, a minute of the soak, and counts a message
+//   node scripts/test.mjs --all    all the steps below
 //
 // What a step runs is written in package.json. A step that fails without naming a failed test
 // counts as one failure.
@@ -19,10 +18,14 @@ const steps = [
   ['contract'],
   ['check:ts'],
   ['check:rust'],
+  ['check:targets'],
   ['test:loom'],
   ['test:poll'],
   ['test:asan'],
   ['doc'],
+  ['test:user'],
+  ['test:runtimes'],
+  ['release:check'],
   ['demo', '--', '--seconds', '2'],
   ['soak', '--', '--minutes', '1'],
   ['bench:check'],

@@ -1,7 +1,18 @@
+/** An IP address and a port. */
+export interface InetAddress {
+  readonly family: 'IPv4' | 'IPv6'
+  readonly address: string
+  readonly port: number
+}
+
+/** The path of a unix socket. */
+export interface UnixAddress {
+  readonly family: 'unix'
+  readonly path: string
+}
+
 /** Where one end of a connection is, or where a listener listens. */
-export type Address =
-  | { readonly family: 'IPv4' | 'IPv6'; readonly address: string; readonly port: number }
-  | { readonly family: 'unix'; readonly path: string }
+export type Address = InetAddress | UnixAddress
 
 const FAMILY_IPV4 = 4
 const FAMILY_IPV6 = 6

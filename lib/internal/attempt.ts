@@ -1,5 +1,11 @@
 import { Connection } from '../connection.ts'
-import { laneFailedError, type NodepollError, systemError } from '../errors.ts'
+import {
+  failure,
+  isUnsupported,
+  laneFailedError,
+  type NodepollError,
+  systemError,
+} from '../errors.ts'
 import { COMMAND_CANCEL_DIAL } from '../native/record.ts'
 import { type Dialing, keepAliveWords } from '../options.ts'
 import type { Address } from './address.ts'
@@ -28,6 +34,9 @@ export interface Outcome {
 
 export function failureError({ target, errno, syscall }: Failure): NodepollError {
   if (errno === 0) return laneFailedError()
+  if (target.port === undefined && isUnsupported(errno)) {
+    return failure('ERR_NODEPOLL_UNSUPPORTED', 'this system does not know such sockets')
+  }
   return systemError(errno, syscall, target.host, target.port)
 }
 

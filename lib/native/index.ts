@@ -21,11 +21,13 @@ export function startRuntime(options: NativeRuntimeOptions, doorbell: () => void
 }
 
 /**
- * Whether this runtime's event loop can turn drivers: it is libuv, and tells where it is. Bun has
- * libuv's names too, but calling them ends the process.
+ * Whether this runtime's event loop can turn drivers: it is libuv, and tells where it is. Bun and
+ * Deno have libuv's names too, but in Bun a call ends the process, and in Deno `uv_poll` misses
+ * what happens.
  */
 export function canTurnInline(): boolean {
-  return process.versions['bun'] === undefined && native.BindingRuntime.canTurnInline()
+  const { bun, deno } = process.versions
+  return bun === undefined && deno === undefined && native.BindingRuntime.canTurnInline()
 }
 
 /** The layout of records as the native half knows it. */

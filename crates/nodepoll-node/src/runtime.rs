@@ -127,6 +127,13 @@ impl BindingRuntime {
         Ok(Self { core })
     }
 
+    /// The release that this half belongs to, in a form by which it is found in the file, too.
+    #[napi(catch_unwind)]
+    #[must_use]
+    pub fn release() -> &'static str {
+        concat!("nodepoll (", env!("CARGO_PKG_VERSION"), ")")
+    }
+
     /// Whether the JavaScript thread can turn drivers in its event loop.
     #[napi(catch_unwind)]
     #[must_use]

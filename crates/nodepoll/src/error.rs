@@ -3,7 +3,7 @@ use std::{fmt, io};
 /// A system call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SystemError {
-    /// The error number of the operating system; 0 when it gave none.
+    /// The error number of the operating system, never 0: hosts take that for success.
     pub errno: i32,
     /// The call, by the name Node uses: `listen`, `bind`, `connect`, `socket`.
     pub syscall: &'static str,
@@ -12,7 +12,7 @@ pub struct SystemError {
 impl SystemError {
     pub(crate) fn new(error: &io::Error, syscall: &'static str) -> Self {
         Self {
-            errno: error.raw_os_error().unwrap_or(0),
+            errno: errno_of(error),
             syscall,
         }
     }
@@ -96,4 +96,17 @@ impl std::error::Error for StartError {
 pub(crate) fn errno_of(error: &io::Error) -> i32 {
     const EIO: i32 = 5;
     error.raw_os_error().unwrap_or(EIO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_a_number_is_no_success() {
+        let unnumbered = io::ErrorKind::Unsupported.into();
+        assert_ne!(SystemError::new(&unnumbered, "listen").errno, 0);
+        let numbered = io::Error::from_raw_os_error(13);
+        assert_eq!(SystemError::new(&numbered, "listen").errno, 13);
+    }
 }

@@ -2,7 +2,9 @@ use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
 #[cfg(unix)]
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mio::event::Source;
@@ -79,21 +81,21 @@ impl Socket {
 
     /// Makes the close that follows a reset.
     pub(crate) fn reset_on_close(&self) {
-        if let Self::Tcp(stream) = self {
+        if let Some(stream) = self.tcp() {
             // Without it the close is an orderly one, which is no harm.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
 
     pub(crate) fn set_no_delay(&self, on: bool) {
-        if let Self::Tcp(stream) = self {
+        if let Some(stream) = self.tcp() {
             // Fails on a socket that is already reset; the next read tells so.
             let _ = stream.set_nodelay(on);
         }
     }
 
     pub(crate) fn set_keep_alive(&self, keep_alive: Option<KeepAlive>) {
-        let Self::Tcp(stream) = self else {
+        let Some(stream) = self.tcp() else {
             return;
         };
         let socket = SockRef::from(stream);
@@ -102,6 +104,19 @@ impl Socket {
             None => socket.set_keepalive(false),
             Some(keep_alive) => socket.set_tcp_keepalive(&tcp_keep_alive(keep_alive)),
         };
+    }
+
+    /// The stream, if options of TCP mean something to it.
+    #[cfg_attr(
+        not(unix),
+        expect(clippy::unnecessary_wraps, reason = "there is nothing but TCP")
+    )]
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
     }
 
     /// The error that the kernel holds for this socket, which this call clears.
@@ -169,7 +184,7 @@ impl Socket {
     /// Unix sockets are not supported here.
     #[cfg(not(unix))]
     pub(crate) fn connect_path(_path: &Path) -> Result<Self, Failed> {
-        Err((io::ErrorKind::Unsupported.into(), "connect"))
+        Err((unsupported(), "connect"))
     }
 }
 
@@ -246,7 +261,7 @@ impl ListeningSocket {
     /// Unix sockets are not supported here.
     #[cfg(not(unix))]
     pub(crate) fn bind_path(_path: &Path, _backlog: i32) -> Result<Self, Failed> {
-        Err((io::ErrorKind::Unsupported.into(), "listen"))
+        Err((unsupported(), "listen"))
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -345,6 +360,7 @@ fn tcp_keep_alive(keep_alive: KeepAlive) -> TcpKeepalive {
 }
 
 /// The file of a unix socket, by which clients find it.
+#[cfg(unix)]
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,

@@ -1,0 +1,118 @@
+// npm run test:runtimes: a round through the public API on every runtime that is supported, where
+// nodepoll is installed as a package; and on every Node the test of memory that nobody may take
+// away, which depends on the engine.
+//
+// The runtimes are npm packages and come with npm, into a folder that is gone afterwards.
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { Checks } from './checks.mjs'
+import { npm, pack, root } from './pack.mjs'
+import { makeProject, run } from './project.mjs'
+import { PlainError } from './requirements.mjs'
+import { runScript } from './setup.mjs'
+
+const node = (version) => ({
+  name: `Node ${version}`,
+  source: `node-linux-${process.arch}@${version}`,
+  executable: 'bin/node',
+  args: [],
+  isNode: true,
+})
+
+/** The oldest Nodes that package.json allows, and the newest of each line. */
+const runtimes = [
+  ...['20.19.0', '22.12.0', '22.23.3', '24.21.0', '26.10.0'].map(node),
+  {
+    name: 'Bun 1.4.5',
+    source: `@oven/bun-linux-${process.arch === 'arm64' ? 'aarch64' : 'x64'}@1.4.5`,
+    executable: 'bin/bun',
+    args: [],
+  },
+  {
+    name: 'Deno 2.9.6',
+    source: `@deno/linux-${process.arch}-glibc@2.9.6`,
+    executable: 'deno',
+    // What nodepoll needs, as docs/platforms.md says, and the peers of node:net.
+    args: ['run', '--no-prompt', '--allow-env', '--allow-read', '--allow-ffi', '--allow-net'],
+  },
+]
+
+/** How a process ends, by the cases of __test__/runtimes/process.mjs, and what it prints. */
+const endings = {
+  unref: { prints: 'unreferenced' },
+  ref: { prints: 'closed' },
+  exit: { code: 3 },
+  throw: { code: 1 },
+  inline: { prints: 'inline' },
+  guard: { prints: '0 bytes, writing throws' },
+}
+
+/** The same where it differs in Bun and Deno. docs/platforms.md tells users so. */
+const deviations = {
+  inline: {
+    prints: "ERR_NODEPOLL_UNSUPPORTED: the host 'inline' needs an event loop of libuv's",
+  },
+  guard: { prints: '0 bytes, writing does nothing' },
+}
+
+const checks = new Checks()
+await runScript(async () => {
+  if (process.platform !== 'linux' || !process.report.getReport().header.glibcVersionRuntime) {
+    return console.log('skipped: the runtimes that are tried here are for Linux with glibc')
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'nodepoll-runtimes-'))
+  const project = makeProject(pack())
+  try {
+    install(folder)
+    cpSync(join(root, '__test__/runtimes'), project.folder, { recursive: true })
+    for (const runtime of runtimes) await tryOut(project, runtime, pathIn(folder, runtime))
+  } finally {
+    project.remove()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+checks.end()
+
+function install(folder) {
+  const aliases = runtimes.map((runtime) => `${aliasOf(runtime)}@npm:${runtime.source}`)
+  const options = ['--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund']
+  const { status, stderr } = npm(['install', ...options, ...aliases], folder)
+  if (status !== 0) throw new PlainError(`The runtimes could not be installed:\n${stderr}`)
+}
+
+function aliasOf({ name }) {
+  return name.toLowerCase().replace(' ', '-')
+}
+
+function pathIn(folder, runtime) {
+  return join(folder, 'node_modules', aliasOf(runtime), runtime.executable)
+}
+
+async function tryOut(project, { name, args, isNode }, executable) {
+  await checks.that(`${name}: the public API, in a round`, () => {
+    const output = run(project, executable, [...args, 'smoke.mjs'])
+    const outcomes = output
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    const failed = outcomes.filter(({ error }) => error !== undefined)
+    if (failed.length > 0) throw new Error(failed.map((each) => JSON.stringify(each)).join('\n'))
+    return `${outcomes.length} parts`
+  })
+  const expectations = isNode ? endings : { ...endings, ...deviations }
+  for (const [which, { prints, code = 0 }] of Object.entries(expectations)) {
+    await checks.that(`${name}: how a process ends: ${which}`, () => {
+      const output = run(project, executable, [...args, 'process.mjs', which], code)
+      if (prints !== undefined && output !== `${prints}\n`) throw new Error(`it prints ${output}`)
+    })
+  }
+  if (!isNode) return
+  await checks.that(`${name}: H64, memory that nobody can take away`, () => {
+    const ava = join(root, 'node_modules/ava/entrypoints/cli.mjs')
+    const spec = '__test__/chunk-transfer.spec.ts'
+    const env = { ...process.env, FORCE_COLOR: '0' }
+    run({ folder: root, env }, executable, [ava, spec])
+  })
+}
