@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -58,21 +58,22 @@ export class Program {
   }
 
   /** Its exit code. */
-  end(): Promise<number | null> {
-    return within(this.#ended, 'the end of a program')
+  end(ms?: number): Promise<number | null> {
+    return within(this.#ended, 'the end of a program', ms)
   }
 }
 
-/** Starts a program that says `listening on <port>`. */
+/** Starts a program that says on which port it listens. */
 export async function startProgram(
   t: ExecutionContext,
   path: string,
   args: readonly string[] = [],
   environment?: NodeJS.ProcessEnv,
+  listening: RegExp = /^listening on (\d+)$/,
 ): Promise<Program> {
   const program = new Program(path, args, environment)
   t.teardown(() => program.child.kill('SIGKILL'))
-  const [, port] = await program.line(/^listening on (\d+)$/)
+  const [, port] = await program.line(listening)
   program.port = Number(port)
   return program
 }
@@ -153,13 +154,18 @@ export class Talk {
   }
 }
 
-/** Connects to a program of this machine. */
-export async function talk(
+/** Connects to a port of this machine. */
+export function talk(
   t: ExecutionContext,
   port: number,
   options: { allowHalfOpen?: boolean } = {},
 ): Promise<Talk> {
-  const socket = connect({ host: '127.0.0.1', port, ...options })
+  return talkTo(t, { host: '127.0.0.1', port, ...options })
+}
+
+/** Connects to a port or a unix socket. */
+export async function talkTo(t: ExecutionContext, options: NetConnectOpts): Promise<Talk> {
+  const socket = connect(options)
   t.teardown(() => socket.destroy())
   await within(once(socket, 'connect'), 'a connection')
   return new Talk(socket)
