@@ -1,6 +1,6 @@
 // Calls from a shell: a method, and its parameters as JSON.
 //
-//   node examples/rpc/call.mjs add 2 3
+//   node call.mjs add 2 3
 import { Client } from './client.mjs'
 
 const [method, ...params] = process.argv.slice(2)

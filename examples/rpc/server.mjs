@@ -1,6 +1,6 @@
 // The program: methods, a port, and what happens on a signal.
 //
-//   node examples/rpc/server.mjs
+//   node server.mjs
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { startService } from './service.mjs'

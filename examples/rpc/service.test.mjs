@@ -1,6 +1,6 @@
 // What the service promises, against a server and clients in this process.
 //
-//   node --test examples/rpc/
+//   node --test service.test.mjs
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
