@@ -1,7 +1,19 @@
 /** Where one end of a connection is, or where a listener listens. */
 export type Address =
-  | { readonly family: 'IPv4' | 'IPv6'; readonly address: string; readonly port: number }
-  | { readonly family: 'unix'; readonly path: string }
+  | {
+      /** Which kind of address it is. */
+      readonly family: 'IPv4' | 'IPv6'
+      /** The address as text, IPv6 as RFC 5952 has it, with its scope if it has one. */
+      readonly address: string
+      /** The port, from 1 to 65535. */
+      readonly port: number
+    }
+  | {
+      /** A unix socket. */
+      readonly family: 'unix'
+      /** Its path; an abstract name begins with a null character. */
+      readonly path: string
+    }
 
 const FAMILY_IPV4 = 4
 const FAMILY_IPV6 = 6
