@@ -76,6 +76,15 @@ for (const name of commands) {
   })
 }
 
+test('docs/cli.md names every option that --help names', async (t) => {
+  const page = readFileSync(`${root}/docs/cli.md`, 'utf8')
+  for (const name of commands) {
+    const { stdout } = await nodepoll(t, name, '--help')
+    const options = stdout.match(/--[a-z-]+/g) ?? []
+    for (const option of options) t.true(page.includes(option), `${name} ${option}`)
+  }
+})
+
 const wrong: readonly [args: string[], expected: RegExp][] = [
   [['dance'], /^nodepoll: there is no command 'dance'\nSee `nodepoll --help`\.\n$/],
   [['echo', '--loud'], /^nodepoll: Unknown option '--loud'\nSee `nodepoll echo --help`\.\n$/],

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
 import test from 'ava'
+import { parse } from 'yaml'
 
 import {
   type Block,
@@ -19,6 +20,7 @@ const run = promisify(execFile)
 const documents = [
   ...readdirSync(root).filter((name) => name.endsWith('.md')),
   ...filesUnder('docs', '.md'),
+  'site/index.md',
 ]
 
 /** What blocks of documents are written in: each is run, compared or at least parsed. */
@@ -55,7 +57,7 @@ for (const name of documents) {
   test.serial(`every block in ${name} runs, and prints what the next one says`, async (t) => {
     for (const { place, language } of blocks) t.true(languages.has(language), place)
     // Those who work on the repository have their own commands, which run elsewhere.
-    const isForUsers = name.startsWith('docs/') || name === 'README.md'
+    const isForUsers = /^(docs|site)\/|^README/.test(name)
     await runBlocks(t, isForUsers ? blocks : blocks.filter(({ language }) => language !== 'sh'))
     t.pass()
   })
@@ -156,3 +158,32 @@ test('the files of docs/guide/rpc-service.md are those of examples/rpc', (t) => 
   )
   for (const { place, name, text } of named) t.is(text, read(`examples/rpc/${name}`), place)
 })
+
+test('the deployment in docs/guide/shutdown.md leaves time for all of the end', (t) => {
+  const page = 'docs/guide/shutdown.md'
+  const named = new Map(blocksOf(page, read(page)).map(({ name, text }) => [name, text]))
+  const program = named.get('server.mjs') ?? ''
+  const deadlineMs = Number(/DEADLINE_MS = ([\d_]+)/.exec(program)?.[1]?.replace('_', ''))
+  const { spec } = (parse(named.get('deployment.yaml') ?? '') as Deployment).spec.template
+  const [container] = spec.containers
+  const leaveMs = Number(container?.env.find(({ name }) => name === 'LEAVE_MS')?.value)
+  t.true(leaveMs > 0 && deadlineMs > 0)
+  t.true(spec.terminationGracePeriodSeconds * 1000 > leaveMs + deadlineMs)
+  t.deepEqual(container?.command, ['node', 'server.mjs'])
+  for (const { containerPort } of container?.ports ?? []) {
+    t.true(program.includes(`port: ${containerPort}`), `${containerPort}`)
+  }
+})
+
+interface Deployment {
+  readonly spec: { readonly template: { readonly spec: Pod } }
+}
+
+interface Pod {
+  readonly terminationGracePeriodSeconds: number
+  readonly containers: readonly {
+    readonly command: readonly string[]
+    readonly env: readonly { readonly name: string; readonly value: string }[]
+    readonly ports: readonly { readonly containerPort: number }[]
+  }[]
+}

@@ -258,7 +258,7 @@ test('no document is empty, and links between them lead somewhere', (t) => {
   t.true(documents.length > 0)
   for (const [path, text] of documents) {
     t.true(text.trim().split('\n').length > 2, path)
-    for (const [, target = ''] of text.matchAll(/\]\((?!https?:|mailto:|#)([^)#\s]+)/g)) {
+    for (const [, target = ''] of text.matchAll(/\]\((?!https?:|mailto:|#|\/)([^)#\s]+)/g)) {
       t.true(existsSync(`${root}/${dirname(path)}/${target}`), `${path} leads to ${target}`)
     }
   }

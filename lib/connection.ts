@@ -107,8 +107,8 @@ export class Connection extends Lifecycle {
 
   /**
    * Writes and flushes, with what was written before and not flushed. The bytes are copied, and
-   * stay the caller's; for the one exception see {@link Writer.writeBinary}. `false` means that more
-   * than `writeBufferMax` is pending: see {@link Writer.flush}.
+   * stay the caller's; for the one exception see {@link Writer.writeBinary}. `false` means that
+   * more than `writeBufferMax` is pending: see {@link Writer.flush}.
    *
    * @param data Bytes, or text that is encoded as UTF-8.
    * @throws `ERR_NODEPOLL_CONNECTION_CLOSED` after the end, and `ERR_NODEPOLL_WRITE_LIMIT` as
@@ -222,8 +222,8 @@ export class Connection extends Lifecycle {
   }
 
   /**
-   * Whether and how the system probes a silent peer. A peer that does not answer ends the connection
-   * with `ETIMEDOUT`. No effect on unix sockets.
+   * Whether and how the system probes a silent peer. A peer that does not answer ends the
+   * connection with `ETIMEDOUT`. No effect on unix sockets.
    *
    * @throws `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE` for wrong options.
    */
@@ -321,8 +321,8 @@ export class Connection extends Lifecycle {
   /**
    * Calls `callback` once, when the connection has ended and no handler of it is pending: last
    * added, first called, one after another. One that is added later is called in a microtask.
-   * Reading what is left in `input` is allowed in it, writing fails. An asynchronous one is awaited;
-   * what it throws or rejects with goes to `onError`, and the others are still called.
+   * Reading what is left in `input` is allowed in it, writing fails. An asynchronous one is
+   * awaited; what it throws or rejects with goes to `onError`, and the others are still called.
    *
    * @throws `ERR_INVALID_ARG_TYPE` if it is no function.
    */

@@ -124,8 +124,8 @@ export class LinkBuffer extends NumberReads {
   }
 
   /**
-   * Returns a view of `n` bytes, `offset` bytes from here, valid until the next release, and consumes
-   * nothing. Asked for again, bytes of several nodes are not copied again.
+   * Returns a view of `n` bytes, `offset` bytes from here, valid until the next release, and
+   * consumes nothing. Asked for again, bytes of several nodes are not copied again.
    */
   peek(n: number, offset = 0): Buffer {
     checkCount(n)
@@ -146,8 +146,8 @@ export class LinkBuffer extends NumberReads {
   }
 
   /**
-   * Consumes all bytes up to the end of `delimiter` and returns a view of them, valid until the next
-   * release. `undefined` if it is not there; then nothing is consumed.
+   * Consumes all bytes up to the end of `delimiter` and returns a view of them, valid until the
+   * next release. `undefined` if it is not there; then nothing is consumed.
    *
    * @param delimiter One byte as a number, or at least one byte.
    *
@@ -235,8 +235,8 @@ export class LinkBuffer extends NumberReads {
   }
 
   /**
-   * Views of what is there, node by node, valid until the next release. Consumes nothing; what comes
-   * while it runs may or may not be seen.
+   * Views of what is there, node by node, valid until the next release. Consumes nothing; what
+   * comes while it runs may or may not be seen.
    */
   *chunks(): IterableIterator<Buffer> {
     const chain = this.#chain
@@ -253,8 +253,8 @@ export class LinkBuffer extends NumberReads {
 
   /**
    * Gives fully consumed nodes back. Views made before become invalid: their memory may hold
-   * another connection's bytes from then on. Around `onRequest` this is done by itself each time the
-   * handler has settled.
+   * another connection's bytes from then on. Around `onRequest` this is done by itself each time
+   * the handler has settled.
    */
   release(): void {
     const chain = this.#chain

@@ -31,8 +31,8 @@ export interface ListenerOwner {
 }
 
 /**
- * A bound and listening socket, made by {@link createListener}. Connections wait in the kernel, up to
- * `backlog` of them, until a loop serves it.
+ * A bound and listening socket, made by {@link createListener}. Connections wait in the kernel, up
+ * to `backlog` of them, until a loop serves it.
  *
  * An open listener keeps the process alive.
  */

@@ -90,9 +90,9 @@ export interface ConnectionOptions {
 /** The handlers of an event loop and how it treats its connections. */
 export interface EventLoopOptions<C = undefined> extends ConnectionOptions {
   /**
-   * Called for each new connection before a byte of it is read; synchronous. What it returns becomes
-   * the context of the later handlers. If it closes the connection no other handler is called for it:
-   * this is where a peer is turned away.
+   * Called for each new connection before a byte of it is read; synchronous. What it returns
+   * becomes the context of the later handlers. If it closes the connection no other handler is
+   * called for it: this is where a peer is turned away.
    */
   onPrepare?(connection: Connection): C | void
   /**
@@ -103,9 +103,9 @@ export interface EventLoopOptions<C = undefined> extends ConnectionOptions {
   /**
    * Called when there is unread input and no handler of the connection is pending. Once it has
    * settled it is called again if unread input remains and it has consumed something, or more has
-   * arrived; one that consumes nothing waits for more. It is called at least once for any input, also
-   * when the peer has gone. A handler that throws or rejects ends its connection, and `onError` is
-   * told, unless it fails because the connection has ended.
+   * arrived; one that consumes nothing waits for more. It is called at least once for any input,
+   * also when the peer has gone. A handler that throws or rejects ends its connection, and
+   * `onError` is told, unless it fails because the connection has ended.
    */
   onRequest?(connection: Connection, context: C): void | Promise<void>
   /**

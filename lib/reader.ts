@@ -89,9 +89,9 @@ export class Reader extends WaitingNumberReads {
 
   /**
    * Waits for `delimiter`, consumes all bytes up to its end and resolves with a view of them, valid
-   * until the next release. If the end of the connection comes first, what has arrived stays readable
-   * in `connection.input`. There is no limit to what may come before the delimiter but that of all
-   * reads: to lines of strangers give one with {@link delimited}.
+   * until the next release. If the end of the connection comes first, what has arrived stays
+   * readable in `connection.input`. There is no limit to what may come before the delimiter but
+   * that of all reads: to lines of strangers give one with {@link delimited}.
    *
    * @param delimiter One byte as a number, or at least one byte.
    */

@@ -3,8 +3,8 @@
 //
 //   node scripts/test.mjs          what `npm test` does: setup, Rust tests, also under injected
 //                                  faults, JavaScript tests
-//   node scripts/test.mjs --all    also types, lints, formatting, loom, ASan, docs, the demo,
-//                                  a minute of the soak, and counts a message
+//   node scripts/test.mjs --all    also types, lints, formatting, loom, ASan, docs and their site,
+//                                  the demo, a minute of the soak, and counts a message
 //
 // What a step runs is written in package.json. A step that fails without naming a failed test
 // counts as one failure.
@@ -22,6 +22,7 @@ const steps = [
   ['test:loom'],
   ['test:asan'],
   ['doc'],
+  ['docs:build'],
   ['demo', '--', '--seconds', '2'],
   ['soak', '--', '--minutes', '1'],
   ['bench:check'],

@@ -54,8 +54,8 @@ export function makeWorkshop(t: ExecutionContext): string {
  * Runs the blocks of one document, one after the other, in a folder of their own.
  *
  * - `js`: a program. If its name ends in `server.mjs` it stays for the blocks after it, which find
- *   it although they name port 7000; 7001 is any port. All others come to an end by themselves. One that the `sh`
- *   block after it names is left to that.
+ *   it although they name port 7000; 7001 is any port. All others come to an end by themselves. One
+ *   that the `sh` block after it names is left to that.
  * - `sh`: commands, that find `nodepoll` installed.
  * - `text` after one of them: what it prints, exactly.
  * - `json`, `yaml`: is parsed, and stays as a file if it has a name.

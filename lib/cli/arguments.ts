@@ -1,5 +1,8 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 
+/** What fits into a line of a help, up to a space or the end. */
+const LINE = /(?!$).{1,80}(?: |$)/g
+
 /** What is wrong with a command line: told in one sentence, with exit code 2. */
 export class UsageError extends Error {}
 
@@ -23,7 +26,7 @@ export type Values<O extends Options> = { readonly [N in keyof O]: ReturnType<O[
 export interface Command {
   readonly name: string
   readonly summary: string
-  /** What it does, in some lines. */
+  /** What it does, in some sentences. */
   readonly help: string
   /** What stands behind its name: `<target>`. All of them are required. */
   readonly operands: readonly string[]
@@ -131,5 +134,10 @@ export function helpOf({ name, help, operands, options }: Command): string {
   const width = Math.max(...rows.map(([left]) => left.length))
   const lines = rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`)
   const usage = ['nodepoll', name, ...operands, '[options]'].join(' ')
-  return [`Usage: ${usage}`, '', help, '', 'Options:', ...lines, ''].join('\n')
+  return [`Usage: ${usage}`, '', wrap(help), '', 'Options:', ...lines, ''].join('\n')
+}
+
+/** Breaks a text into lines. */
+function wrap(text: string): string {
+  return text.replaceAll(LINE, '$&\n').replaceAll(/ ?\n/g, '\n').trimEnd()
 }

@@ -25,11 +25,11 @@ export const bench: Command = command({
   name: 'bench',
   summary: 'compare an echo on node:net with one on nodepoll, on this machine',
   help:
-    'Compares an echo on node:net with one on nodepoll. Server and load are processes of their\n' +
-    'own, the load is the same for both and checks every byte. They take turns, so that a machine\n' +
-    'that changes its speed changes it for both. Printed are the median of all rounds, the\n' +
-    'smallest and the largest, and the ratio of the medians. For numbers to rely on, let nothing\n' +
-    'else run.',
+    'Compares an echo on node:net with one on nodepoll. Server and load are processes of their ' +
+    'own, the load is the same for both and checks every byte. They take turns, so that a ' +
+    'machine that changes its speed changes it for both. Printed are the median of all rounds, ' +
+    'the smallest and the largest, and the ratio of the medians. For numbers to rely on, let ' +
+    'nothing else run.',
   operands: [],
   options: {
     connections: numberOption('number', 'connections', { min: 1, max: 10_000, fallback: 100 }),

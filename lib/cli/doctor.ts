@@ -16,9 +16,9 @@ export const doctor: Command = command({
   name: 'doctor',
   summary: 'see whether nodepoll works on this machine, and what limits it',
   help:
-    'Looks at the machine and its limits, loads the native library, and sends bytes to and fro\n' +
-    'over each kind of socket. The exit code is 1 if something has failed; what is marked with !\n' +
-    'works, but may become a limit.',
+    'Looks at the machine and its limits, loads the native library, and sends bytes to and fro ' +
+    'over each kind of socket. The exit code is 1 if something has failed; what is marked with ' +
+    '! works, but may become a limit.',
   operands: [],
   options: { json: switchOption('print one object of JSON') },
   async run({ json }) {

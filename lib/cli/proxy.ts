@@ -10,9 +10,9 @@ export const proxy: Command = command({
   name: 'proxy',
   summary: 'pass connections on to another server',
   help:
-    'Passes connections on to <target>: a port, host:port, or the path of a unix socket. Bytes are\n' +
-    'not copied. A peer that takes slowly slows the other one down; FIN is passed on as FIN, a\n' +
-    'reset as a reset. Ctrl-C ends it.',
+    'Passes connections on to <target>: a port, host:port, or the path of a unix socket. Bytes ' +
+    'are not copied. A peer that takes slowly slows the other one down; FIN is passed on as ' +
+    'FIN, a reset as a reset. Ctrl-C ends it.',
   operands: ['<target>'],
   options: {
     ...servingOptions,

@@ -6,8 +6,8 @@ import { REASON_ERROR, REASON_PEER, REASON_TIMEOUT, SYSCALL_WRITE } from '../nat
  *
  * - `local`: we called `close()`, `destroy()` or `reset()`.
  * - `peer`: FIN from the peer.
- * - `error`: a reset, an error of the operating system, what a handler threw, or what `destroy()` was
- *   given.
+ * - `error`: a reset, an error of the operating system, what a handler threw, or what `destroy()`
+ *   was given.
  * - `timeout`: no byte came or went for as long as the idle timeout says.
  * - `shutdown`: the loop was shut down.
  */

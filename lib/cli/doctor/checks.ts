@@ -42,7 +42,8 @@ function checkMemory(): Check {
   const total = limit > 0 && limit < totalmem() ? limit : totalmem()
   const found = `${formatBytes(total)}, buffers may take ${formatBytes(MEMORY_MAX)}`
   if (total >= 2 * MEMORY_MAX) return { name: 'memory', status: 'good', found }
-  const advice = `Under load buffers could take most of it: configure({ memoryMax: ${Math.floor(total / 4)} }).`
+  const fitting = Math.floor(total / 4)
+  const advice = `Under load buffers could take most of it: configure({ memoryMax: ${fitting} }).`
   return { name: 'memory', status: 'warning', found, advice }
 }
 
@@ -52,8 +53,9 @@ function checkDescriptors(): Check {
   const { soft, hard } = limits
   const found = `${formatNumber(soft)}, up to ${formatNumber(hard)} on request`
   if (soft >= DESCRIPTORS_MIN) return { name: 'descriptors', status: 'good', found }
+  const wanted = Math.min(hard, 65_536)
   const advice =
-    `Each connection takes one: \`ulimit -n ${Math.min(hard, 65_536)}\` before the program starts, ` +
+    `Each connection takes one: \`ulimit -n ${wanted}\` before the program starts, ` +
     'LimitNOFILE in a unit of systemd, or --ulimit nofile of Docker.'
   return { name: 'descriptors', status: 'warning', found, advice }
 }

@@ -44,8 +44,8 @@ async function runSelfTest(name: string, host: string, place: string): Promise<C
       status: 'failed',
       found: describe(error as Failed),
       advice:
-        'Does a sandbox or a firewall forbid sockets on this machine? If not, please report this, ' +
-        'with all that `nodepoll doctor` says.',
+        'Does a sandbox or a firewall forbid sockets on this machine? If not, please report ' +
+        'this, with all that `nodepoll doctor` says.',
     }
   }
 }
