@@ -1,117 +1,64 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
+import { execFile } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
+import { parse } from 'yaml'
+
+import {
+  type Block,
+  blocksOf,
+  makeWorkshop,
+  PROGRAM_MS,
+  root,
+  runBlocks,
+} from './helpers/blocks.ts'
 
 const run = promisify(execFile)
 
-const DEADLINE_MS = 20_000
-const root = fileURLToPath(new URL('..', import.meta.url))
-const documents = readdirSync(root)
-  .concat(readdirSync(join(root, 'docs')).map((name) => `docs/${name}`))
-  .filter((name) => name.endsWith('.md'))
+const documents = [
+  ...readdirSync(root).filter((name) => name.endsWith('.md')),
+  ...filesUnder('docs', '.md'),
+  'site/index.md',
+]
 
-interface Block {
-  /** Where it stands, for the message of a failed test. */
-  readonly place: string
-  /** What stands behind the fence: the language, and the name of the program if it has one. */
-  readonly info: string
-  readonly text: string
-}
+/** What blocks of documents are written in: each is run, compared or at least parsed. */
+const languages = new Set(['js', 'ts', 'sh', 'text', 'json', 'yaml'])
 
-/** The fenced blocks of a text. */
-function blocksOf(place: string, text: string): Block[] {
-  const blocks: Block[] = []
-  for (const match of text.matchAll(/^```([^\n]+)\n(.*?)^```$/gms)) {
-    const [, info = '', content = ''] = match
-    const line = text.slice(0, match.index).split('\n').length
-    blocks.push({ place: `${place}:${line}`, info, text: content })
-  }
-  return blocks
-}
-
-/** The examples in the doc comments of a source file. */
-function examplesOf(path: string): Block[] {
-  const comments = readFileSync(path, 'utf8').matchAll(/^( *)\/\*\*\n(.*?)\*\/$/gms)
-  return Array.from(comments).flatMap(([, indent = '', body = '']) => {
-    const text = body.replaceAll(new RegExp(`^${indent} \\* ?`, 'gm'), '')
-    const at = text.indexOf('@example')
-    return at < 0 ? [] : blocksOf(relative(root, path), text.slice(at))
-  })
-}
-
+/** The paths of files under a folder of the repository. */
 function filesUnder(folder: string, ending: string): string[] {
-  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
-    const path = join(folder, entry.name)
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`
     if (entry.isDirectory()) return filesUnder(path, ending)
     return entry.name.endsWith(ending) ? [path] : []
   })
 }
 
-/** A folder from which `nodepoll` is this package, and which is gone after the test. */
-function workshop(t: ExecutionContext): string {
-  mkdirSync(join(root, 'target'), { recursive: true })
-  const folder = mkdtempSync(join(root, 'target', 'documentation-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
+function read(path: string): string {
+  return readFileSync(join(root, path), 'utf8')
 }
 
-/** Runs a server of a document until the test ends. Its port, as it says in its first line. */
-async function startServer(t: ExecutionContext, path: string): Promise<string> {
-  const server: ChildProcess = spawn(process.execPath, [path], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+/** The examples in the doc comments of a source file. */
+function examplesOf(path: string): Block[] {
+  const comments = read(path).matchAll(/^( *)\/\*\*\n(.*?)\*\/$/gms)
+  return Array.from(comments).flatMap(([, indent = '', body = '']) => {
+    const text = body.replaceAll(new RegExp(`^${indent} \\* ?`, 'gm'), '')
+    const at = text.indexOf('@example')
+    return at < 0 ? [] : blocksOf(path, text.slice(at))
   })
-  t.teardown(() => server.kill('SIGKILL'))
-  const lines = createInterface(server.stdout as NonNullable<typeof server.stdout>)
-  const signal = AbortSignal.timeout(DEADLINE_MS)
-  const [line] = (await once(lines, 'line', { signal })) as [string]
-  return /\d+$/.exec(line)?.[0] ?? t.fail(`no port in '${line}'`)
-}
-
-/**
- * Blocks of one document, one after the other. A block whose name ends in `server.mjs` stays for
- * those that follow, which find it although they name another port; the others must come to an
- * end by themselves and say what the `text` block after them says.
- */
-async function runBlocks(t: ExecutionContext, folder: string, blocks: Block[]): Promise<void> {
-  let port = '0'
-  for (const [index, { place, info, text }] of blocks.entries()) {
-    const [language, name = `${index}.mjs`] = info.split(' ')
-    if (language !== 'js') continue
-    const path = join(folder, name)
-    const isServer = name.endsWith('server.mjs')
-    writeFileSync(path, text.replaceAll('7000', isServer ? '0' : port))
-    if (isServer) {
-      port = await startServer(t, path)
-      continue
-    }
-    const { stdout } = await run(process.execPath, [path], { timeout: DEADLINE_MS })
-    const next = blocks[index + 1]
-    if (next?.info === 'text') t.is(stdout, next.text, place)
-  }
 }
 
 for (const name of documents) {
-  const text = readFileSync(join(root, name), 'utf8')
+  const text = read(name)
+  const blocks = blocksOf(name, text)
 
-  test(`the programs in ${name} run and say what it says`, async (t) => {
-    const blocks = blocksOf(name, text)
-    const programs = blocks.filter(({ info }) => /^(js|ts|javascript|typescript|mjs)\b/.test(info))
-    for (const { place, info } of programs) t.regex(info, /^js\b/, `${place}: only js runs as is`)
-    await runBlocks(t, workshop(t), blocks)
+  // One after the other: there are many, and each starts processes.
+  test.serial(`every block in ${name} runs, and prints what the next one says`, async (t) => {
+    for (const { place, language } of blocks) t.true(languages.has(language), place)
+    // Those who work on the repository have their own commands, which run elsewhere.
+    const isForUsers = /^(docs|site)\/|^README/.test(name)
+    await runBlocks(t, isForUsers ? blocks : blocks.filter(({ language }) => language !== 'sh'))
     t.pass()
   })
 
@@ -127,9 +74,7 @@ for (const name of documents) {
   })
 
   test(`${name} names commands that package.json has`, (t) => {
-    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-      scripts: Record<string, string>
-    }
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
     for (const [, script = ''] of text.matchAll(/\bnpm run (?:-s |--silent )?([\w:]+)/g)) {
       t.true(script in scripts, `${name}: npm run ${script}`)
     }
@@ -150,12 +95,15 @@ function anchorsOf(path: string): Set<string> {
   )
 }
 
-test('every example in a doc comment type-checks under our own settings, and runs', async (t) => {
-  const folder = workshop(t)
-  const examples = filesUnder(join(root, 'lib'), '.ts').flatMap(examplesOf)
+test('every example in TypeScript type-checks under our own settings, and runs', async (t) => {
+  const folder = makeWorkshop(t)
+  const examples = [
+    ...filesUnder('lib', '.ts').flatMap(examplesOf),
+    ...documents.flatMap((name) => blocksOf(name, read(name)).filter(isTypeScript)),
+  ]
   t.true(examples.length >= 5, 'examples are found')
-  for (const [index, { place, info, text }] of examples.entries()) {
-    t.is(info, 'ts', place)
+  for (const [index, { place, language, text }] of examples.entries()) {
+    t.is(language, 'ts', place)
     writeFileSync(join(folder, `${index}.ts`), `// ${place}\n${text}`)
   }
   const settings = {
@@ -175,23 +123,67 @@ test('every example in a doc comment type-checks under our own settings, and run
     exclude: [],
   }
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(settings))
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  const compiled = await run(process.execPath, [tsc, '-p', folder], { timeout: DEADLINE_MS }).catch(
+  const compiled = await run(process.execPath, [tsc, '-p', folder], { timeout: PROGRAM_MS }).catch(
     (error: { stdout: string }) => error,
   )
   t.is(compiled.stdout, '')
   for (const [index, { place }] of examples.entries()) {
     const path = join(folder, `${index}.js`)
-    await t.notThrowsAsync(run(process.execPath, [path], { timeout: DEADLINE_MS }), place)
+    await t.notThrowsAsync(run(process.execPath, [path], { timeout: PROGRAM_MS }), place)
   }
 })
 
+function isTypeScript({ language }: Block): boolean {
+  return language === 'ts'
+}
+
 test('every error code has a heading of its own in docs/errors.md', (t) => {
-  const source = readFileSync(join(root, 'lib/errors.ts'), 'utf8')
-  const declared = /export type ErrorCode =([^\n]*\n(?: {2}\|[^\n]*\n)*)/.exec(source)?.[1] ?? ''
-  const codes = Array.from(declared.matchAll(/'(ERR_NODEPOLL_\w+)'/g), ([, code]) => code)
+  const declared = /export type ErrorCode =([^\n]*\n(?: {2}\|[^\n]*\n)*)/.exec(
+    read('lib/errors.ts'),
+  )?.[1]
+  const codes = Array.from((declared ?? '').matchAll(/'(ERR_NODEPOLL_\w+)'/g), ([, code]) => code)
   t.true(codes.length > 0)
-  const errors = readFileSync(join(root, 'docs/errors.md'), 'utf8')
-  const headings = Array.from(errors.matchAll(/^### (ERR_NODEPOLL_\w+)$/gm), ([, code]) => code)
-  t.deepEqual(headings.toSorted(), codes.toSorted())
+  const headings = read('docs/errors.md').matchAll(/^### (ERR_NODEPOLL_\w+)$/gm)
+  t.deepEqual(Array.from(headings, ([, code]) => code).toSorted(), codes.toSorted())
 })
+
+test('the files of docs/guide/rpc-service.md are those of examples/rpc', (t) => {
+  const page = 'docs/guide/rpc-service.md'
+  const named = blocksOf(page, read(page)).filter(({ name }) => name !== undefined)
+  t.deepEqual(
+    named.map(({ name }) => name).toSorted(),
+    readdirSync(join(root, 'examples/rpc')).toSorted(),
+  )
+  for (const { place, name, text } of named) t.is(text, read(`examples/rpc/${name}`), place)
+})
+
+test('the deployment in docs/guide/shutdown.md leaves time for all of the end', (t) => {
+  const page = 'docs/guide/shutdown.md'
+  const named = new Map(blocksOf(page, read(page)).map(({ name, text }) => [name, text]))
+  const program = named.get('server.mjs') ?? ''
+  const deadlineMs = Number(/DEADLINE_MS = ([\d_]+)/.exec(program)?.[1]?.replace('_', ''))
+  const { spec } = (parse(named.get('deployment.yaml') ?? '') as Deployment).spec.template
+  const [container] = spec.containers
+  const leaveMs = Number(container?.env.find(({ name }) => name === 'LEAVE_MS')?.value)
+  t.true(leaveMs > 0 && deadlineMs > 0)
+  t.true(spec.terminationGracePeriodSeconds * 1000 > leaveMs + deadlineMs)
+  t.deepEqual(container?.command, ['node', 'server.mjs'])
+  for (const { containerPort } of container?.ports ?? []) {
+    t.true(program.includes(`port: ${containerPort}`), `${containerPort}`)
+  }
+})
+
+interface Deployment {
+  readonly spec: { readonly template: { readonly spec: Pod } }
+}
+
+interface Pod {
+  readonly terminationGracePeriodSeconds: number
+  readonly containers: readonly {
+    readonly command: readonly string[]
+    readonly env: readonly { readonly name: string; readonly value: string }[]
+    readonly ports: readonly { readonly containerPort: number }[]
+  }[]
+}

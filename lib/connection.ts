@@ -31,17 +31,42 @@ import { Writer } from './writer.ts'
 
 const NO_KEEP_ALIVE = { idleSeconds: 0, intervalSeconds: 0, count: 0 }
 
+/** Called once, when the connection has ended: see {@link Connection.addCloseCallback}. */
 export type CloseCallback = (connection: Connection, reason: CloseReason) => void | Promise<void>
 
 /**
  * One connection, accepted or dialled.
  *
+ * Bytes are read with `input`, which does not wait, or with `reader`, which does; both see the same
+ * bytes. They are written with `writer`, or with `write()` in one call.
+ *
  * Every method is safe after the end: reads serve what is left and then fail with
  * `ERR_NODEPOLL_EOF` (the peer ended it) or `ERR_NODEPOLL_CONNECTION_CLOSED` (we did), writes throw
- * `ERR_NODEPOLL_CONNECTION_CLOSED`, `close()` and `destroy()` do nothing.
+ * `ERR_NODEPOLL_CONNECTION_CLOSED`, setters, `close()` and `destroy()` do nothing.
+ *
+ * An open connection keeps the process alive. Follows the `Connection` of CloudWeGo's netpoll.
+ *
+ * @example
+ * ```ts
+ * import { dial, serve } from 'nodepoll'
+ *
+ * await using server = await serve({
+ *   host: '127.0.0.1',
+ *   onRequest({ input, writer }) {
+ *     writer.append(input).flush()
+ *   },
+ * })
+ * const { address } = server
+ * if (address.family === 'unix') throw new Error('that would be a path')
+ *
+ * await using connection = await dial({ host: '127.0.0.1', port: address.port })
+ * connection.addCloseCallback((_, { by }) => console.log('ended by', by))
+ * connection.write('hello')
+ * console.log(await connection.reader.readString(5))
+ * ```
  */
 export class Connection extends Lifecycle {
-  /** Our end. */
+  /** Our end: for an accepted connection where the peer has connected to. */
   readonly localAddress: Address
   #remote: PackedAddress
   /** Up to where the driver may receive, while there is no input. */
@@ -55,32 +80,37 @@ export class Connection extends Lifecycle {
     this.#window = handlers.readBufferMax
   }
 
-  /** The peer's end. */
+  /** The peer's end. The peers of a unix socket have no path of their own: it is the listener's. */
   get remoteAddress(): Address {
     const address = unpackAddress(this.#remote)
     this.#remote = address
     return address
   }
 
-  /** The bytes that have arrived and are unread. Synchronous, never waits. */
+  /**
+   * The bytes that have arrived and are unread. Its calls never wait: what is not there yet throws
+   * `ERR_NODEPOLL_SHORT_BUFFER`. It can be read, and not be written.
+   */
   override get input(): LinkBuffer {
     return (this._input ??= new LinkBuffer(undefined, this))
   }
 
-  /** Waits for bytes. */
+  /** Reads the same bytes, and waits until enough have arrived. */
   get reader(): Reader {
     return (this._extras.reader ??= new Reader(this))
   }
 
-  /** Builds and sends output. */
+  /** Builds output, and sends it with {@link Writer.flush}. */
   get writer(): Writer {
     return (this._writer ??= new Writer(this))
   }
 
   /**
-   * Writes and flushes. `false` means that more than `writeBufferMax` is pending: see
-   * {@link Writer.flush}.
+   * Writes and flushes, with what was written before and not flushed. The bytes are copied, and
+   * stay the caller's; for the one exception see {@link Writer.writeBinary}. `false` means that
+   * more than `writeBufferMax` is pending: see {@link Writer.flush}.
    *
+   * @param data Bytes, or text that is encoded as UTF-8.
    * @throws `ERR_NODEPOLL_CONNECTION_CLOSED` after the end, and `ERR_NODEPOLL_WRITE_LIMIT` as
    *   `flush` does; then nothing of `data` is written.
    */
@@ -100,7 +130,7 @@ export class Connection extends Lifecycle {
     return this
   }
 
-  /** Reads the socket again. */
+  /** Reads the socket again. Input that came while it was paused is there for `onRequest`. */
   resume(): this {
     if ((this._flags & PAUSED) === 0) return this
     this._flags &= ~PAUSED
@@ -118,8 +148,10 @@ export class Connection extends Lifecycle {
   /**
    * How long a waiting read may take, counted from its call, also for one that waits now. It then
    * rejects with `ERR_NODEPOLL_READ_TIMEOUT`; nothing is consumed, and the connection stays usable.
+   * Calls of `input` never wait and know no timeout.
    *
    * @param ms An integer from 0, which is no limit, to 2³¹ − 1.
+   * @throws `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE` for any other.
    */
   setReadTimeout(ms: number): this {
     checkMillis(ms, 'ms')
@@ -132,6 +164,7 @@ export class Connection extends Lifecycle {
    * bounds the time in which {@link Connection.close} sends what was flushed.
    *
    * @param ms An integer from 0, which is no limit, to 2³¹ − 1.
+   * @throws `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE` for any other.
    */
   setWriteTimeout(ms: number): this {
     checkMillis(ms, 'ms')
@@ -140,9 +173,11 @@ export class Connection extends Lifecycle {
 
   /**
    * After how long without a byte in or out the connection is closed, with the reason `timeout`,
-   * also while a handler is pending.
+   * also while a handler is pending. It is closed gracefully, and its output has as long as this to
+   * leave. Not TCP's keep-alive, for which there is {@link Connection.setKeepAlive}.
    *
    * @param ms An integer from 0, which is never, to 2³¹ − 1.
+   * @throws `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE` for any other.
    */
   setIdleTimeout(ms: number): this {
     this._extras.idleMs = checkMillis(ms, 'ms')
@@ -155,27 +190,43 @@ export class Connection extends Lifecycle {
    * what is there are granted later, too.
    *
    * @param at A point in time: a `Date` or milliseconds since the epoch. What becomes of the
-   *   system's clock afterwards does not matter.
+   *   system's clock afterwards does not matter. One that is over lets no read wait.
+   * @throws `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE` for what is no point in time.
    */
   setReadDeadline(at: Date | number | null): this {
     const time = checkTime(at, 'at')
     return this._wait('reading', (patience) => (patience.deadline = time))
   }
 
-  /** Until when {@link Writer.drained} may wait: likewise, in place of the write timeout. */
+  /**
+   * Until when {@link Writer.drained} may wait, in place of the write timeout, until it is set to
+   * `null`.
+   *
+   * @param at As for {@link Connection.setReadDeadline}.
+   */
   setWriteDeadline(at: Date | number | null): this {
     const time = checkTime(at, 'at')
     return this._wait('writing', (patience) => (patience.deadline = time))
   }
 
-  /** Whether small segments are sent at once (`TCP_NODELAY`). No effect on unix sockets. */
+  /**
+   * Whether small segments are sent at once (`TCP_NODELAY`), as they are unless the options of the
+   * loop or the dial say otherwise. No effect on unix sockets.
+   *
+   * @throws `ERR_INVALID_ARG_TYPE` if it is no boolean.
+   */
   setNoDelay(on: boolean): this {
     checkBoolean(on, 'on')
     if (!this._hasEnded) this._command(COMMAND_NO_DELAY, on ? 1 : 0)
     return this
   }
 
-  /** Whether and how the system probes a silent peer. No effect on unix sockets. */
+  /**
+   * Whether and how the system probes a silent peer. A peer that does not answer ends the
+   * connection with `ETIMEDOUT`. No effect on unix sockets.
+   *
+   * @throws `ERR_OUT_OF_RANGE`, `ERR_INVALID_ARG_TYPE` for wrong options.
+   */
   setKeepAlive(options: KeepAlive | false): this {
     const words = keepAliveWords(checkKeepAlive(options, 'options'))
     const { idleSeconds, intervalSeconds, count } = words ?? NO_KEEP_ALIVE
@@ -254,15 +305,16 @@ export class Connection extends Lifecycle {
   }
 
   /**
-   * Ends the connection at once; unsent output is dropped.
+   * Ends the connection at once, with FIN; unsent output is dropped. Received bytes stay readable.
+   * A graceful end that is under way is cut short.
    *
-   * @param error Becomes the reason's error.
+   * @param error Becomes the reason's error. `onError` is not told of it.
    */
   destroy(error?: Error): void {
     this._end(error === undefined ? { by: 'local' } : { by: 'error', error }, COMMAND_DESTROY)
   }
 
-  /** Ends the connection at once with a reset. For a unix socket it is `destroy()`. */
+  /** Ends the connection at once, with a reset. For a unix socket it is `destroy()`. */
   reset(): void {
     this._end({ by: 'local' }, COMMAND_RESET)
   }
@@ -270,7 +322,10 @@ export class Connection extends Lifecycle {
   /**
    * Calls `callback` once, when the connection has ended and no handler of it is pending: last
    * added, first called, one after another. One that is added later is called in a microtask.
-   * Reading what is left in `input` is allowed in it; what it throws goes to `onError`.
+   * Reading what is left in `input` is allowed in it, writing fails. An asynchronous one is
+   * awaited; what it throws or rejects with goes to `onError`, and the others are still called.
+   *
+   * @throws `ERR_INVALID_ARG_TYPE` if it is no function.
    */
   addCloseCallback(callback: CloseCallback): this {
     checkFunction(callback, 'callback')
@@ -278,6 +333,7 @@ export class Connection extends Lifecycle {
     return this
   }
 
+  /** {@link Connection.close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }

@@ -48,6 +48,7 @@ interface SystemErrorFields {
  * ```
  */
 export class NodepollError extends Error {
+  /** An {@link ErrorCode}, or the system's name of its error. */
   readonly code: string
   /** Negative, as Node has it. Only for errors of the operating system. */
   declare readonly errno?: number
@@ -55,6 +56,7 @@ export class NodepollError extends Error {
   declare readonly syscall?: string
   /** The address that was dialled or listened on, or the path of a unix socket. */
   declare readonly address?: string
+  /** The port that was dialled or listened on. */
   declare readonly port?: number
   /** When several addresses, or files, were tried: what became of each. */
   declare readonly errors?: readonly NodepollError[]

@@ -20,7 +20,7 @@ import {
 } from './options.ts'
 
 /**
- * Handlers, and the connections that they serve.
+ * Handlers, and the connections that they serve: those of any number of listeners.
  *
  * Made by {@link createEventLoop}; follows the `EventLoop` of CloudWeGo's netpoll.
  */
@@ -125,6 +125,18 @@ export class EventLoop {
    * connections of handlers that do so; one that comes later in it waits for ever, or until its
    * deadline.
    * A process warning tells of a shutdown that has waited for handlers for ten seconds.
+   *
+   * @example
+   * ```ts
+   * import { createEventLoop } from 'nodepoll'
+   *
+   * const loop = createEventLoop({})
+   * process.once('SIGTERM', () => {
+   *   loop.shutdown({ deadlineMs: 10_000, force: true }).catch((error) => {
+   *     console.error(error) // some had to be cut off
+   *   })
+   * })
+   * ```
    */
   async shutdown(options: ShutdownOptions = {}): Promise<void> {
     checkShutdownOptions(options)
@@ -159,6 +171,7 @@ export class EventLoop {
     return this
   }
 
+  /** {@link EventLoop.shutdown} without a deadline, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown()
   }

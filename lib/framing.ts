@@ -51,6 +51,19 @@ export interface Framing {
    * Rejects with what `connection.reader.wait` does (`ERR_NODEPOLL_EOF` when the peer has ended;
    * what there is of a frame then remains in `connection.input`), and with
    * `ERR_NODEPOLL_FRAME_LIMIT`.
+   *
+   * @example
+   * ```ts
+   * import { type Connection, lengthPrefixed } from 'nodepoll'
+   *
+   * const frames = lengthPrefixed()
+   *
+   * async function ask(connection: Connection, question: string): Promise<string> {
+   *   frames.write(connection.writer, question)
+   *   connection.writer.flush()
+   *   return (await frames.read(connection)).toString()
+   * }
+   * ```
    */
   read(connection: Connection): Promise<Buffer>
   /**

@@ -119,8 +119,8 @@ export class LinkBuffer extends NumberReads {
   }
 
   /**
-   * Consumes `n` bytes and returns a view of them. Within one node nothing is copied; across nodes
-   * one copy is made.
+   * Consumes `n` bytes and returns a view of them, valid until the next release. Within one node
+   * nothing is copied; across nodes one copy is made.
    */
   next(n: number): Buffer {
     const bytes = this.peek(n)
@@ -129,8 +129,8 @@ export class LinkBuffer extends NumberReads {
   }
 
   /**
-   * Returns a view of `n` bytes, `offset` bytes from here, and consumes nothing. Asked for again,
-   * bytes of several nodes are not copied again.
+   * Returns a view of `n` bytes, `offset` bytes from here, valid until the next release, and
+   * consumes nothing. Asked for again, bytes of several nodes are not copied again.
    */
   peek(n: number, offset = 0): Buffer {
     checkCount(n)
@@ -144,17 +144,29 @@ export class LinkBuffer extends NumberReads {
     return chain.memory.view(segment, segment.at + skip, n)
   }
 
-  /** Consumes `n` bytes. */
+  /** Consumes `n` bytes, without looking at them. */
   skip(n: number): void {
     checkCount(n)
     this._need(n).advance(n)
   }
 
   /**
-   * Consumes all bytes up to the end of `delimiter` and returns a view of them. `undefined` if it
-   * is not there; then nothing is consumed.
+   * Consumes all bytes up to the end of `delimiter` and returns a view of them, valid until the
+   * next release. `undefined` if it is not there; then nothing is consumed.
    *
    * @param delimiter One byte as a number, or at least one byte.
+   *
+   * @example
+   * ```ts
+   * import { LinkBuffer } from 'nodepoll'
+   *
+   * const buffer = new LinkBuffer()
+   * buffer.writeString('one\ntwo').flush()
+   * buffer.until(0x0a)?.toString() // 'one\n'
+   * buffer.until(0x0a) // undefined
+   * buffer.readString(3) // 'two'
+   * buffer.close()
+   * ```
    */
   until(delimiter: number | Uint8Array): Buffer | undefined {
     const wanted = checkDelimiter(delimiter)
@@ -163,7 +175,8 @@ export class LinkBuffer extends NumberReads {
   }
 
   /**
-   * Where `delimiter` begins, counted from here, looking from `from` on; −1 if it is not there.
+   * Where `delimiter` begins, counted from here, looking from `from` on; −1 if it is not there. It
+   * may lie across nodes. Consumes nothing and makes no view.
    *
    * @param delimiter One byte as a number, or at least one byte.
    */
@@ -173,7 +186,7 @@ export class LinkBuffer extends NumberReads {
     return this.#chain === undefined ? -1 : indexOf(this.#chain, wanted, from)
   }
 
-  /** Consumes `n` bytes and returns them as a string of the caller's own. */
+  /** Consumes `n` bytes, not characters, and returns them as a string of the caller's own. */
   readString(n: number, encoding: BufferEncoding = 'utf8'): string {
     checkCount(n)
     if (encoding !== 'utf8') checkEncoding(encoding)
@@ -202,6 +215,22 @@ export class LinkBuffer extends NumberReads {
    * Consumes `n` bytes and returns them as a LinkBuffer of their own. It shares the nodes, outlives
    * this one and its releases, and holds their memory until it is released or closed itself. What
    * slices of a connection's input hold counts as read and unreleased there.
+   *
+   * A short slice holds the whole node in which its bytes lie: copy what is short (`readBinary`).
+   * Follows `Slice` of CloudWeGo's netpoll, which releases the reader as well; this does not.
+   *
+   * @example
+   * ```ts
+   * import { LinkBuffer } from 'nodepoll'
+   *
+   * const buffer = new LinkBuffer()
+   * buffer.writeString('head body').flush()
+   * buffer.skip(5)
+   * const body = buffer.slice(4)
+   * buffer.close()
+   * body.readString(4) // 'body'
+   * body.close()
+   * ```
    */
   slice(n: number): LinkBuffer {
     checkCount(n)
@@ -211,7 +240,10 @@ export class LinkBuffer extends NumberReads {
     return new LinkBuffer(undefined, slice)
   }
 
-  /** Views of what is there, node by node. Consumes nothing. */
+  /**
+   * Views of what is there, node by node, valid until the next release. Consumes nothing; what
+   * comes while it runs may or may not be seen.
+   */
   *chunks(): IterableIterator<Buffer> {
     const chain = this.#chain
     if (chain === undefined) return
@@ -227,7 +259,8 @@ export class LinkBuffer extends NumberReads {
 
   /**
    * Gives fully consumed nodes back. Views made before become invalid: their memory may hold
-   * another connection's bytes from then on.
+   * another connection's bytes from then on. Around `onRequest` this is done by itself each time
+   * the handler has settled.
    */
   release(): void {
     const chain = this.#chain
@@ -241,7 +274,12 @@ export class LinkBuffer extends NumberReads {
     return this.#builder?.length ?? 0
   }
 
-  /** Makes what was written readable. Views of `malloc` become read-only by contract. */
+  /**
+   * Makes what was written readable. Views of `malloc` end with it: they must not be written any
+   * more.
+   *
+   * @throws `ERR_NODEPOLL_UNSUPPORTED` for the input of a connection and for slices.
+   */
   flush(): this {
     this._chain.add(this._writing().finish())
     return this

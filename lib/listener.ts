@@ -31,7 +31,8 @@ export interface ListenerOwner {
 }
 
 /**
- * A bound and listening socket. Connections wait in the kernel until a loop serves it.
+ * A bound and listening socket, made by {@link createListener}. Connections wait in the kernel, up
+ * to `backlog` of them, until a loop serves it.
  *
  * An open listener keeps the process alive.
  */
@@ -94,6 +95,7 @@ export class Listener<A extends Address = Address> {
     return this
   }
 
+  /** {@link Listener.close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }

@@ -28,10 +28,10 @@ const PORT_MAX = 65_535
 /** Called when there is unread input and no handler of the connection is pending. */
 export type OnRequest<C = undefined> = (connection: Connection, context: C) => void | Promise<void>
 
-/** Called when the peer, not us, has ended the connection. */
+/** Called at most once, at once, when the peer, not us, has ended the connection. */
 export type OnDisconnect<C = undefined> = (connection: Connection, context: C) => void
 
-/** Called with what a handler threw. */
+/** Called with what a handler threw, or without a connection when accepting fails. */
 export type OnError = (error: unknown, connection: Connection | undefined) => void
 
 /** Called for a new connection before anything is read. What it returns becomes the context. */
@@ -39,9 +39,9 @@ export type OnPrepare<C = undefined> = (connection: Connection) => C | void
 
 /** How the system probes a silent peer (RFC 1122, 4.2.3.6). Fractions of a second round up. */
 export interface KeepAlive {
-  /** Silence before the first probe. */
+  /** Milliseconds of silence before the first probe. */
   idleMs: number
-  /** Time between probes. @default the system's */
+  /** Milliseconds between probes. @default the system's */
   intervalMs?: number
   /** Probes without an answer that end the connection. @default the system's */
   count?: number
@@ -61,11 +61,11 @@ export interface ConnectionOptions {
   noDelay?: boolean
   /** Whether and how the system probes a silent peer. @default false */
   keepAlive?: KeepAlive | false
-  /** See {@link Connection.setReadTimeout}. @default 0, none */
+  /** How long a waiting read may take: see {@link Connection.setReadTimeout}. @default 0, none */
   readTimeoutMs?: number
-  /** See {@link Connection.setWriteTimeout}. @default 0, none */
+  /** How long `drained()` may take: see {@link Connection.setWriteTimeout}. @default 0, none */
   writeTimeoutMs?: number
-  /** See {@link Connection.setIdleTimeout}. @default 0, none */
+  /** Silence that ends a connection: see {@link Connection.setIdleTimeout}. @default 0, none */
   idleTimeoutMs?: number
   /**
    * Whether the input is released each time `onRequest` has settled.
@@ -92,8 +92,9 @@ export interface ConnectionOptions {
 /** The handlers of an event loop and how it treats its connections. */
 export interface EventLoopOptions<C = undefined> extends ConnectionOptions {
   /**
-   * Called for each new connection before a byte of it is read. What it returns becomes the context
-   * of the later handlers. If it closes the connection no other handler is called for it.
+   * Called for each new connection before a byte of it is read; synchronous. What it returns
+   * becomes the context of the later handlers. If it closes the connection no other handler is
+   * called for it: this is where a peer is turned away.
    */
   onPrepare?(connection: Connection): C | void
   /**
@@ -104,10 +105,15 @@ export interface EventLoopOptions<C = undefined> extends ConnectionOptions {
   /**
    * Called when there is unread input and no handler of the connection is pending. Once it has
    * settled it is called again if unread input remains and it has consumed something, or more has
-   * arrived. A handler that throws or rejects ends its connection.
+   * arrived; one that consumes nothing waits for more. It is called at least once for any input,
+   * also when the peer has gone. A handler that throws or rejects ends its connection, and
+   * `onError` is told, unless it fails because the connection has ended.
    */
   onRequest?(connection: Connection, context: C): void | Promise<void>
-  /** Called at most once, when the peer has ended the connection. */
+  /**
+   * Called at most once, at once, when the peer has ended the connection; also while `onRequest` is
+   * pending. Not called when we have ended it.
+   */
   onDisconnect?(connection: Connection, context: C): void
   /**
    * Called with what a handler threw, and without a connection when accepting fails.
@@ -126,9 +132,13 @@ export interface EventLoopOptions<C = undefined> extends ConnectionOptions {
 
 /** Where to listen: a host and a port, or the path of a unix socket. */
 export interface ListenOptions {
-  /** @default '::' (which takes IPv4 too), or '0.0.0.0' where there is no IPv6 */
+  /**
+   * A name or an address of this machine.
+   *
+   * @default '::' (which takes IPv4 too), or '0.0.0.0' where there is no IPv6
+   */
   host?: string
-  /** @default 0, which picks a free one */
+  /** From 0, which picks a free one, to 65535. @default 0 */
   port?: number
   /**
    * The path of a unix socket, in place of host and port. Its file goes with the listener. With a
@@ -156,8 +166,9 @@ export interface ListenOptions {
 
 /** Whom to dial: a host and a port, or the path of a unix socket. */
 export interface DialOptions extends ConnectionOptions {
-  /** A name or an address. @default 'localhost' */
+  /** A name or an address. Names are looked up by `dns.lookup`. @default 'localhost' */
   host?: string
+  /** From 1 to 65535. Required, unless there is a path. */
   port?: number
   /** The path of a unix socket, in place of host and port. */
   path?: string
@@ -165,18 +176,21 @@ export interface DialOptions extends ConnectionOptions {
   localAddress?: string
   /** The port to dial from. Not for unix sockets. @default 0, which picks a free one */
   localPort?: number
-  /** Time in which a connection has to be there, looking up the name included. @default 0, none */
+  /** Milliseconds in which it has to connect, the look-up of the name included. @default 0, none */
   timeoutMs?: number
   /** Gives the dial up when it is aborted: it rejects with the reason. No effect afterwards. */
   signal?: AbortSignal
+  /** As of an event loop. Without it input is read with `connection.reader` and `input`. */
   onRequest?: OnRequest
+  /** As of an event loop: called at most once, when the peer has ended the connection. */
   onDisconnect?: OnDisconnect
+  /** As of an event loop: called with what a handler threw. @default process.emitWarning */
   onError?: OnError
 }
 
 /** How an event loop is shut down. */
 export interface ShutdownOptions {
-  /** Time after which the call rejects with `ERR_NODEPOLL_DEADLINE`. @default none */
+  /** Milliseconds after which the call rejects with `ERR_NODEPOLL_DEADLINE`. @default none */
   deadlineMs?: number
   /** Whether what remains at the deadline is reset before that. @default false */
   force?: boolean

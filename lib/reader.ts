@@ -52,12 +52,18 @@ export class Reader extends WaitingNumberReads {
     return this.#connection.input.length
   }
 
-  /** Waits for `n` bytes, consumes them and resolves with a view of them. */
+  /**
+   * Waits for `n` bytes, consumes them and resolves with a view of them, valid until the next
+   * release.
+   */
   next(n: number): Promise<Buffer> {
     return this._read(n, (input) => input.next(n))
   }
 
-  /** Waits for `n` bytes beyond `offset` and resolves with a view of them. Consumes nothing. */
+  /**
+   * Waits for `n` bytes beyond `offset` and resolves with a view of them, valid until the next
+   * release. Consumes nothing.
+   */
   peek(n: number, offset = 0): Promise<Buffer> {
     return this._read(n, (input) => input.peek(n, offset), offset)
   }
@@ -67,36 +73,46 @@ export class Reader extends WaitingNumberReads {
     return this._read(n, (input) => input.skip(n))
   }
 
-  /** Waits for `n` bytes, consumes them and resolves with a string. */
+  /** Waits for `n` bytes, not characters, consumes them and resolves with a string. */
   readString(n: number, encoding: BufferEncoding = 'utf8'): Promise<string> {
     return this._read(n, (input) => input.readString(n, encoding), 0, encoding)
   }
 
-  /** Waits for `n` bytes, consumes them and resolves with a copy. */
+  /** Waits for `n` bytes, consumes them and resolves with a copy that stays valid for ever. */
   readBinary(n: number): Promise<Buffer> {
     return this._read(n, (input) => input.readBinary(n))
   }
 
-  /** Waits for `n` bytes, consumes them and resolves with a slice of their own. */
+  /** Waits for `n` bytes, consumes them and resolves with them as {@link LinkBuffer.slice} does. */
   slice(n: number): Promise<LinkBuffer> {
     return this._read(n, (input) => input.slice(n))
   }
 
   /**
-   * Waits for `delimiter`, consumes all bytes up to its end and resolves with a view of them. If
-   * the end comes first, what has arrived stays readable in `connection.input`.
+   * Waits for `delimiter`, consumes all bytes up to its end and resolves with a view of them, valid
+   * until the next release. If the end of the connection comes first, what has arrived stays
+   * readable in `connection.input`. There is no limit to what may come before the delimiter but
+   * that of all reads: to lines of strangers give one with {@link delimited}.
+   *
+   * @param delimiter One byte as a number, or at least one byte.
    */
   until(delimiter: number | Uint8Array): Promise<Buffer> {
     const reading: Promise<Buffer> = this.#readUntil(delimiter, () => reading.catch(noop))
     return reading
   }
 
-  /** Waits until `n` bytes can be read from `connection.input` without waiting. */
+  /**
+   * Waits until `n` bytes can be read from `connection.input` without waiting. Consumes nothing and
+   * makes no view: the quick way to read a message of many parts.
+   */
   wait(n: number): Promise<void> {
     return this._read(n, noop)
   }
 
-  /** Gives fully read nodes back. Views made before become invalid. */
+  /**
+   * Gives fully read nodes back: {@link LinkBuffer.release} of the connection's input. Views made
+   * before become invalid. Outside of `onRequest` nobody else does it.
+   */
   release(): void {
     this.#connection.input.release()
   }

@@ -51,8 +51,11 @@ export interface RuntimeOptions {
 
 /** Counts since the start, and what is open now. */
 export interface RuntimeStats {
+  /** I/O threads, each with a driver of its own. */
   readonly pollers: number
+  /** Connections that are open now, accepted and dialled, and dials that are under way. */
   readonly connections: number
+  /** Listeners that are open now. */
   readonly listeners: number
   /** Handlers that have returned a promise which is pending. */
   readonly handlersPending: number
@@ -67,9 +70,13 @@ export interface RuntimeStats {
   readonly arenaBytesSliced: number
   /** Leases that JavaScript holds. */
   readonly arenaLeases: number
+  /** Connections that were accepted. */
   readonly accepts: number
+  /** Attempts to connect to an address, those that failed included. */
   readonly dials: number
+  /** Bytes received, of all connections. */
   readonly bytesRead: number
+  /** Bytes that the kernel has taken, of all connections. */
   readonly bytesWritten: number
   /** Receiving system calls. */
   readonly reads: number
@@ -87,7 +94,9 @@ export interface RuntimeStats {
   readonly turns: number
   /** Batches that JavaScript sent by itself while the I/O thread slept. */
   readonly drives: number
+  /** Events that drivers have told JavaScript of. */
   readonly events: number
+  /** Commands that JavaScript has given to drivers. */
   readonly commands: number
   /** Commands for connections that had ended. */
   readonly staleCommands: number

@@ -3,7 +3,10 @@ import { createEventLoop, type EventLoop } from './event-loop.ts'
 import { createListener, type Listener } from './listener.ts'
 import type { EventLoopOptions, ListenOptions, ShutdownOptions } from './options.ts'
 
-/** A listener and the loop that serves it: what {@link serve} returns. */
+/**
+ * A listener and the loop that serves it: what {@link serve} resolves with. It keeps the process
+ * alive until it is shut down, or closed and all its connections have ended.
+ */
 export class Server<A extends Address = Address> {
   /** The loop, for its connections. */
   readonly loop: EventLoop
@@ -45,6 +48,7 @@ export class Server<A extends Address = Address> {
     return this.loop.shutdown(options)
   }
 
+  /** {@link Server.shutdown} without a deadline, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown()
   }

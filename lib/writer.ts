@@ -94,7 +94,7 @@ export class Writer extends WritingEnd {
   }
 
   /**
-   * Waits until the kernel has taken all flushed bytes.
+   * Waits until the kernel has taken all bytes that were flushed before the call.
    *
    * Rejects with the reason if the connection ends first, and with `ERR_NODEPOLL_WRITE_TIMEOUT`
    * after the write timeout or deadline: the bytes stay queued in order, and can be waited for

@@ -53,18 +53,27 @@ const steps = [
     name: 'load generator',
     sources: ['Cargo.toml', 'Cargo.lock', 'benchmark/loadgen'],
     needsRust: true,
-    optional: true,
+    optional: 'loadgen',
     exists: () => existsSync(loadgenPath),
     run: buildLoadgen,
+  },
+  {
+    name: 'packages of the site',
+    sources: ['site/package-lock.json'],
+    optional: 'site',
+    exists: () => existsSync(join(root, 'site/node_modules')),
+    run: () =>
+      execute('npm', ['ci', '--prefix=site', '--prefer-offline', '--no-audit', '--no-fund']),
   },
 ]
 
 /** Runs the steps that are due; throws a `PlainError` when the machine or a step fails. */
-export async function setup({ withLoadgen = false } = {}) {
+export async function setup({ withLoadgen = false, withSite = false } = {}) {
+  const wanted = { loadgen: withLoadgen, site: withSite }
   mkdirSync(memory, { recursive: true })
   let isRustChecked = false
   for (const step of steps) {
-    if (step.optional && !withLoadgen) continue
+    if (step.optional !== undefined && !wanted[step.optional]) continue
     const stamp = stampOf(step.name)
     // Taken before the step runs: what is edited meanwhile counts as not yet built.
     const hash = hashOf(step.sources)

@@ -26,6 +26,7 @@ const steps = [
   ['test:user'],
   ['test:runtimes'],
   ['release:check'],
+  ['docs:build'],
   ['demo', '--', '--seconds', '2'],
   ['soak', '--', '--minutes', '1'],
   ['bench:check'],

@@ -1,13 +1,18 @@
 /** An IP address and a port. */
 export interface InetAddress {
+  /** Which kind of address it is. */
   readonly family: 'IPv4' | 'IPv6'
+  /** The address as text, IPv6 as RFC 5952 has it, with its scope if it has one. */
   readonly address: string
+  /** The port, from 1 to 65535. */
   readonly port: number
 }
 
 /** The path of a unix socket. */
 export interface UnixAddress {
+  /** A unix socket. */
   readonly family: 'unix'
+  /** Its path; an abstract name begins with a null character. */
   readonly path: string
 }
 

@@ -2,11 +2,19 @@ import { type NodepollError, systemError } from '../errors.ts'
 import { REASON_ERROR, REASON_PEER, REASON_TIMEOUT, SYSCALL_WRITE } from '../native/record.ts'
 
 /**
- * Why a connection ended: `peer` means FIN; `error` means a reset, an error of the operating
- * system, what a handler threw or what `destroy()` was given. The first reason stays.
+ * Why a connection ended. The first reason stays.
+ *
+ * - `local`: we called `close()`, `destroy()` or `reset()`.
+ * - `peer`: FIN from the peer.
+ * - `error`: a reset, an error of the operating system, what a handler threw, or what `destroy()`
+ *   was given.
+ * - `timeout`: no byte came or went for as long as the idle timeout says.
+ * - `shutdown`: the loop was shut down.
  */
 export interface CloseReason {
+  /** Who or what ended the connection. */
   readonly by: 'local' | 'peer' | 'error' | 'timeout' | 'shutdown'
+  /** With `error`: what it was. */
   readonly error?: unknown
 }
 

@@ -23,14 +23,17 @@ export abstract class NumberReads extends WritingEnd {
   /** Consumes bytes that are there. @internal */
   abstract _advance(bytes: number): void
 
+  /** Consumes a byte, a number from 0 to 255. */
   readByte(): number {
     return this.readUInt8()
   }
 
+  /** The byte `offset` bytes from here, a number from 0 to 255. Consumes nothing. */
   peekByte(offset = 0): number {
     return this.peekUInt8(offset)
   }
 
+  /** Consumes a byte: an unsigned 8-bit integer. */
   readUInt8(): number {
     const at = this._locate(1, 0)
     const value = source[at] as number
@@ -38,11 +41,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** An unsigned 8-bit integer, `offset` bytes from here. Consumes nothing. */
   peekUInt8(offset = 0): number {
     const at = this._locate(1, offset)
     return source[at] as number
   }
 
+  /** Consumes a byte: a signed 8-bit integer. */
   readInt8(): number {
     const at = this._locate(1, 0)
     const value = ((source[at] as number) << 24) >> 24
@@ -50,11 +55,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** A signed 8-bit integer, `offset` bytes from here. Consumes nothing. */
   peekInt8(offset = 0): number {
     const at = this._locate(1, offset)
     return ((source[at] as number) << 24) >> 24
   }
 
+  /** Consumes 2 bytes: an unsigned 16-bit integer, big endian. */
   readUInt16BE(): number {
     const at = this._locate(2, 0)
     const value = uint16BE(source, at)
@@ -62,11 +69,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** An unsigned 16-bit integer, big endian, `offset` bytes from here. Consumes nothing. */
   peekUInt16BE(offset = 0): number {
     const at = this._locate(2, offset)
     return uint16BE(source, at)
   }
 
+  /** Consumes 2 bytes: an unsigned 16-bit integer, little endian. */
   readUInt16LE(): number {
     const at = this._locate(2, 0)
     const value = uint16LE(source, at)
@@ -74,11 +83,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** An unsigned 16-bit integer, little endian, `offset` bytes from here. Consumes nothing. */
   peekUInt16LE(offset = 0): number {
     const at = this._locate(2, offset)
     return uint16LE(source, at)
   }
 
+  /** Consumes 2 bytes: a signed 16-bit integer, big endian. */
   readInt16BE(): number {
     const at = this._locate(2, 0)
     const value = (uint16BE(source, at) << 16) >> 16
@@ -86,11 +97,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** A signed 16-bit integer, big endian, `offset` bytes from here. Consumes nothing. */
   peekInt16BE(offset = 0): number {
     const at = this._locate(2, offset)
     return (uint16BE(source, at) << 16) >> 16
   }
 
+  /** Consumes 2 bytes: a signed 16-bit integer, little endian. */
   readInt16LE(): number {
     const at = this._locate(2, 0)
     const value = (uint16LE(source, at) << 16) >> 16
@@ -98,11 +111,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** A signed 16-bit integer, little endian, `offset` bytes from here. Consumes nothing. */
   peekInt16LE(offset = 0): number {
     const at = this._locate(2, offset)
     return (uint16LE(source, at) << 16) >> 16
   }
 
+  /** Consumes 4 bytes: an unsigned 32-bit integer, big endian. */
   readUInt32BE(): number {
     const at = this._locate(4, 0)
     const value = uint32BE(source, at)
@@ -110,11 +125,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** An unsigned 32-bit integer, big endian, `offset` bytes from here. Consumes nothing. */
   peekUInt32BE(offset = 0): number {
     const at = this._locate(4, offset)
     return uint32BE(source, at)
   }
 
+  /** Consumes 4 bytes: an unsigned 32-bit integer, little endian. */
   readUInt32LE(): number {
     const at = this._locate(4, 0)
     const value = uint32LE(source, at)
@@ -122,11 +139,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** An unsigned 32-bit integer, little endian, `offset` bytes from here. Consumes nothing. */
   peekUInt32LE(offset = 0): number {
     const at = this._locate(4, offset)
     return uint32LE(source, at)
   }
 
+  /** Consumes 4 bytes: a signed 32-bit integer, big endian. */
   readInt32BE(): number {
     const at = this._locate(4, 0)
     const value = uint32BE(source, at) | 0
@@ -134,11 +153,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** A signed 32-bit integer, big endian, `offset` bytes from here. Consumes nothing. */
   peekInt32BE(offset = 0): number {
     const at = this._locate(4, offset)
     return uint32BE(source, at) | 0
   }
 
+  /** Consumes 4 bytes: a signed 32-bit integer, little endian. */
   readInt32LE(): number {
     const at = this._locate(4, 0)
     const value = uint32LE(source, at) | 0
@@ -146,11 +167,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** A signed 32-bit integer, little endian, `offset` bytes from here. Consumes nothing. */
   peekInt32LE(offset = 0): number {
     const at = this._locate(4, offset)
     return uint32LE(source, at) | 0
   }
 
+  /** Consumes 8 bytes: an unsigned 64-bit integer, big endian. */
   readBigUInt64BE(): bigint {
     const at = this._locate(8, 0)
     const value = source.readBigUInt64BE(at)
@@ -158,11 +181,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** An unsigned 64-bit integer, big endian, `offset` bytes from here. Consumes nothing. */
   peekBigUInt64BE(offset = 0): bigint {
     const at = this._locate(8, offset)
     return source.readBigUInt64BE(at)
   }
 
+  /** Consumes 8 bytes: an unsigned 64-bit integer, little endian. */
   readBigUInt64LE(): bigint {
     const at = this._locate(8, 0)
     const value = source.readBigUInt64LE(at)
@@ -170,11 +195,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** An unsigned 64-bit integer, little endian, `offset` bytes from here. Consumes nothing. */
   peekBigUInt64LE(offset = 0): bigint {
     const at = this._locate(8, offset)
     return source.readBigUInt64LE(at)
   }
 
+  /** Consumes 8 bytes: a signed 64-bit integer, big endian. */
   readBigInt64BE(): bigint {
     const at = this._locate(8, 0)
     const value = source.readBigInt64BE(at)
@@ -182,11 +209,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** A signed 64-bit integer, big endian, `offset` bytes from here. Consumes nothing. */
   peekBigInt64BE(offset = 0): bigint {
     const at = this._locate(8, offset)
     return source.readBigInt64BE(at)
   }
 
+  /** Consumes 8 bytes: a signed 64-bit integer, little endian. */
   readBigInt64LE(): bigint {
     const at = this._locate(8, 0)
     const value = source.readBigInt64LE(at)
@@ -194,11 +223,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** A signed 64-bit integer, little endian, `offset` bytes from here. Consumes nothing. */
   peekBigInt64LE(offset = 0): bigint {
     const at = this._locate(8, offset)
     return source.readBigInt64LE(at)
   }
 
+  /** Consumes 4 bytes: a 32-bit float, big endian. */
   readFloatBE(): number {
     const at = this._locate(4, 0)
     const value = source.readFloatBE(at)
@@ -206,11 +237,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** A 32-bit float, big endian, `offset` bytes from here. Consumes nothing. */
   peekFloatBE(offset = 0): number {
     const at = this._locate(4, offset)
     return source.readFloatBE(at)
   }
 
+  /** Consumes 4 bytes: a 32-bit float, little endian. */
   readFloatLE(): number {
     const at = this._locate(4, 0)
     const value = source.readFloatLE(at)
@@ -218,11 +251,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** A 32-bit float, little endian, `offset` bytes from here. Consumes nothing. */
   peekFloatLE(offset = 0): number {
     const at = this._locate(4, offset)
     return source.readFloatLE(at)
   }
 
+  /** Consumes 8 bytes: a 64-bit float, big endian. */
   readDoubleBE(): number {
     const at = this._locate(8, 0)
     const value = source.readDoubleBE(at)
@@ -230,11 +265,13 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** A 64-bit float, big endian, `offset` bytes from here. Consumes nothing. */
   peekDoubleBE(offset = 0): number {
     const at = this._locate(8, offset)
     return source.readDoubleBE(at)
   }
 
+  /** Consumes 8 bytes: a 64-bit float, little endian. */
   readDoubleLE(): number {
     const at = this._locate(8, 0)
     const value = source.readDoubleLE(at)
@@ -242,6 +279,7 @@ export abstract class NumberReads extends WritingEnd {
     return value
   }
 
+  /** A 64-bit float, little endian, `offset` bytes from here. Consumes nothing. */
   peekDoubleLE(offset = 0): number {
     const at = this._locate(8, offset)
     return source.readDoubleLE(at)

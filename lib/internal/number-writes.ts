@@ -19,10 +19,12 @@ export abstract class NumberWrites {
   /** Reserves room for `bytes` bytes: what `roomIn` has returned. @internal */
   abstract _reserve(bytes: number): number
 
+  /** Writes a byte, a number from 0 to 255. */
   writeByte(value: number): this {
     return this.writeUInt8(value)
   }
 
+  /** Writes a byte: an unsigned 8-bit integer. */
   writeUInt8(value: number): this {
     checkRange(value, 0, 0xff)
     const at = this._reserve(1)
@@ -30,6 +32,7 @@ export abstract class NumberWrites {
     return this
   }
 
+  /** Writes a byte: a signed 8-bit integer. */
   writeInt8(value: number): this {
     checkRange(value, -0x80, 0x7f)
     const at = this._reserve(1)
@@ -37,46 +40,55 @@ export abstract class NumberWrites {
     return this
   }
 
+  /** Writes 2 bytes: an unsigned 16-bit integer, big endian. */
   writeUInt16BE(value: number): this {
     checkRange(value, 0, 0xffff)
     return this._write16BE(value)
   }
 
+  /** Writes 2 bytes: an unsigned 16-bit integer, little endian. */
   writeUInt16LE(value: number): this {
     checkRange(value, 0, 0xffff)
     return this._write16LE(value)
   }
 
+  /** Writes 2 bytes: a signed 16-bit integer, big endian. */
   writeInt16BE(value: number): this {
     checkRange(value, -0x8000, 0x7fff)
     return this._write16BE(value)
   }
 
+  /** Writes 2 bytes: a signed 16-bit integer, little endian. */
   writeInt16LE(value: number): this {
     checkRange(value, -0x8000, 0x7fff)
     return this._write16LE(value)
   }
 
+  /** Writes 4 bytes: an unsigned 32-bit integer, big endian. */
   writeUInt32BE(value: number): this {
     checkRange(value, 0, 0xffff_ffff)
     return this._write32BE(value)
   }
 
+  /** Writes 4 bytes: an unsigned 32-bit integer, little endian. */
   writeUInt32LE(value: number): this {
     checkRange(value, 0, 0xffff_ffff)
     return this._write32LE(value)
   }
 
+  /** Writes 4 bytes: a signed 32-bit integer, big endian. */
   writeInt32BE(value: number): this {
     checkRange(value, -0x8000_0000, 0x7fff_ffff)
     return this._write32BE(value)
   }
 
+  /** Writes 4 bytes: a signed 32-bit integer, little endian. */
   writeInt32LE(value: number): this {
     checkRange(value, -0x8000_0000, 0x7fff_ffff)
     return this._write32LE(value)
   }
 
+  /** Writes 8 bytes: an unsigned 64-bit integer, big endian. */
   writeBigUInt64BE(value: bigint): this {
     checkBigInt(value, BigInt.asUintN)
     const at = this._reserve(8)
@@ -84,6 +96,7 @@ export abstract class NumberWrites {
     return this
   }
 
+  /** Writes 8 bytes: an unsigned 64-bit integer, little endian. */
   writeBigUInt64LE(value: bigint): this {
     checkBigInt(value, BigInt.asUintN)
     const at = this._reserve(8)
@@ -91,6 +104,7 @@ export abstract class NumberWrites {
     return this
   }
 
+  /** Writes 8 bytes: a signed 64-bit integer, big endian. */
   writeBigInt64BE(value: bigint): this {
     checkBigInt(value, BigInt.asIntN)
     const at = this._reserve(8)
@@ -98,6 +112,7 @@ export abstract class NumberWrites {
     return this
   }
 
+  /** Writes 8 bytes: a signed 64-bit integer, little endian. */
   writeBigInt64LE(value: bigint): this {
     checkBigInt(value, BigInt.asIntN)
     const at = this._reserve(8)
@@ -105,6 +120,7 @@ export abstract class NumberWrites {
     return this
   }
 
+  /** Writes 4 bytes: a 32-bit float, big endian. */
   writeFloatBE(value: number): this {
     checkNumber(value)
     const at = this._reserve(4)
@@ -112,6 +128,7 @@ export abstract class NumberWrites {
     return this
   }
 
+  /** Writes 4 bytes: a 32-bit float, little endian. */
   writeFloatLE(value: number): this {
     checkNumber(value)
     const at = this._reserve(4)
@@ -119,6 +136,7 @@ export abstract class NumberWrites {
     return this
   }
 
+  /** Writes 8 bytes: a 64-bit float, big endian. */
   writeDoubleBE(value: number): this {
     checkNumber(value)
     const at = this._reserve(8)
@@ -126,6 +144,7 @@ export abstract class NumberWrites {
     return this
   }
 
+  /** Writes 8 bytes: a 64-bit float, little endian. */
   writeDoubleLE(value: number): this {
     checkNumber(value)
     const at = this._reserve(8)

@@ -19,14 +19,25 @@ export abstract class WritingEnd extends NumberWrites {
   /** What is written into. Throws if nothing can be written now. @internal */
   abstract _writing(): Builder
 
-  /** Bytes written since the last flush. */
+  /** Bytes written since the last flush, whatever wrote them. */
   abstract get mallocLength(): number
 
   /**
    * Reserves `n` bytes and returns a view of them, to be filled before the flush. Their content is
-   * undefined until then.
+   * undefined until then; the view is the caller's until the flush, and not after it.
    *
    * @throws `ERR_OUT_OF_RANGE` if `n` is not an integer from 0 to 256 MiB.
+   *
+   * @example
+   * ```ts
+   * import { LinkBuffer } from 'nodepoll'
+   *
+   * const buffer = new LinkBuffer()
+   * const length = buffer.malloc(100).write('less than that')
+   * buffer.mallocAck(length).flush()
+   * buffer.readString(buffer.length) // 'less than that'
+   * buffer.close()
+   * ```
    */
   malloc(n: number): Buffer {
     checkInteger(n, 'n', 0, PIECE_BYTES_MAX)
@@ -48,9 +59,20 @@ export abstract class WritingEnd extends NumberWrites {
 
   /**
    * Splices a copy of `bytes` in front of the last `remain` bytes written since the last flush,
-   * without moving those.
+   * without moving those: for a header whose content follows from what comes after it.
    *
    * @throws `ERR_OUT_OF_RANGE` if fewer than `remain` have been written.
+   *
+   * @example
+   * ```ts
+   * import { LinkBuffer } from 'nodepoll'
+   *
+   * const buffer = new LinkBuffer()
+   * buffer.writeString('body')
+   * buffer.writeDirect(Buffer.from([buffer.mallocLength]), buffer.mallocLength).flush()
+   * buffer.readString(buffer.readByte()) // 'body'
+   * buffer.close()
+   * ```
    */
   writeDirect(bytes: Uint8Array, remain: number): this {
     checkBytes(bytes)
@@ -62,7 +84,11 @@ export abstract class WritingEnd extends NumberWrites {
     return this
   }
 
-  /** Writes a string. */
+  /**
+   * Writes a string.
+   *
+   * @throws `ERR_INVALID_ARG_TYPE` if it is none, `ERR_UNKNOWN_ENCODING` for an unknown encoding.
+   */
   writeString(text: string, encoding: BufferEncoding = 'utf8'): this {
     if (typeof text !== 'string') throw invalidArgType('text', 'of type string', text)
     checkEncoding(encoding)
@@ -81,7 +107,11 @@ export abstract class WritingEnd extends NumberWrites {
     return this
   }
 
-  /** Writes a copy of `bytes`, which stay the caller's. */
+  /**
+   * Writes a copy of `bytes`, which stay the caller's.
+   *
+   * @throws `ERR_INVALID_ARG_TYPE` if it is no `Uint8Array`.
+   */
   writeBinary(bytes: Uint8Array): this {
     checkBytes(bytes)
     const builder = this._writing()

@@ -1,0 +1,123 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+import type { ExecutionContext } from 'ava'
+import { parse } from 'yaml'
+
+const run = promisify(execFile)
+
+/** For a program of a document, on two loaded cores. */
+export const PROGRAM_MS = 20_000
+
+export const root: string = fileURLToPath(new URL('../..', import.meta.url))
+
+/** A fenced block of a document. */
+export interface Block {
+  /** Where it stands, for the message of a failed test. */
+  readonly place: string
+  readonly language: string
+  /** The name of its file, if it has one. */
+  readonly name: string | undefined
+  readonly text: string
+}
+
+/** The fenced blocks of a text. */
+export function blocksOf(place: string, text: string): Block[] {
+  return Array.from(text.matchAll(/^```([^\n]*)\n(.*?)^```$/gms), (match) => {
+    const [, info = '', content = ''] = match
+    const line = text.slice(0, match.index).split('\n').length
+    const [language = '', name] = info.split(' ')
+    return { place: `${place}:${line}`, language, name, text: content }
+  })
+}
+
+/** A folder in which `nodepoll` is installed, and which is gone after the test. */
+export function makeWorkshop(t: ExecutionContext): string {
+  mkdirSync(join(root, 'target'), { recursive: true })
+  const folder = mkdtempSync(join(root, 'target', 'documentation-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  // What `npm install` does for a package of a folder.
+  const command = join(root, 'dist/cli/main.js')
+  mkdirSync(join(folder, 'node_modules/.bin'), { recursive: true })
+  symlinkSync(root, join(folder, 'node_modules/nodepoll'), 'junction')
+  symlinkSync(command, join(folder, 'node_modules/.bin/nodepoll'))
+  chmodSync(command, 0o755)
+  return folder
+}
+
+/**
+ * Runs the blocks of one document, one after the other, in a folder of their own.
+ *
+ * - `js`: a program. If its name ends in `server.mjs` it stays for the blocks after it, which find
+ *   it although they name port 7000; 7001 is any port. All others come to an end by themselves. One
+ *   that the `sh` block after it names is left to that.
+ * - `sh`: commands, that find `nodepoll` installed.
+ * - `text` after one of them: what it prints, exactly.
+ * - `json`, `yaml`: is parsed, and stays as a file if it has a name.
+ */
+export async function runBlocks(t: ExecutionContext, blocks: readonly Block[]): Promise<void> {
+  const folder = makeWorkshop(t)
+  let port = '0'
+  for (const [index, block] of blocks.entries()) {
+    const { place, language, name = `${index}.${language}`, text } = block
+    const path = join(folder, name)
+    const isServer = language === 'js' && name.endsWith('server.mjs')
+    const content = text.replaceAll('7000', isServer ? '0' : port).replaceAll('7001', '0')
+    const next = blocks[index + 1]
+    const isForShell = next?.language === 'sh' && next.text.includes(name)
+    let printed: string | undefined
+    switch (language) {
+      case 'js':
+        writeFileSync(path, content)
+        if (isServer) port = await startServer(t, folder, path)
+        else if (!isForShell) printed = await runIn(folder, process.execPath, path)
+        break
+      case 'sh':
+        printed = await runIn(folder, 'sh', '-euc', withoutInstall(content))
+        break
+      case 'json':
+        writeFileSync(path, JSON.stringify(JSON.parse(content)))
+        break
+      case 'yaml':
+        t.is(typeof parse(text), 'object', place)
+        writeFileSync(path, content)
+        break
+      default:
+        break
+    }
+    if (printed !== undefined && next?.language === 'text') t.is(printed, next.text, place)
+  }
+}
+
+/** That is done already. */
+function withoutInstall(commands: string): string {
+  return commands.replaceAll(/^npm install nodepoll$/gm, ':')
+}
+
+async function runIn(folder: string, command: string, ...args: string[]): Promise<string> {
+  const path = `${join(folder, 'node_modules/.bin')}${delimiter}${process.env['PATH']}`
+  const { stdout } = await run(command, args, {
+    cwd: folder,
+    timeout: PROGRAM_MS,
+    env: { ...process.env, PATH: path },
+  })
+  return stdout
+}
+
+/** Runs a server until the test ends. Its port, as it says in its first line. */
+async function startServer(t: ExecutionContext, cwd: string, path: string): Promise<string> {
+  const server: ChildProcess = spawn(process.execPath, [path], {
+    cwd,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => server.kill('SIGKILL'))
+  const lines = createInterface(server.stdout as NonNullable<typeof server.stdout>)
+  const signal = AbortSignal.timeout(PROGRAM_MS)
+  const [line] = (await once(lines, 'line', { signal })) as [string]
+  return /\d+$/.exec(line)?.[0] ?? t.fail(`no port in '${line}'`)
+}
