@@ -4,7 +4,8 @@
 //   node scripts/test.mjs          what `npm test` does: setup, Rust tests, also under injected
 //                                  faults, JavaScript tests
 //   node scripts/test.mjs --all    also types, lints, formatting, loom, ASan, docs, the demo,
-//                                  a minute of the soak, and counts a message
+//                                  a minute of the soak, a quick run of the benchmarks and the
+//                                  tests of their report, and counts a message
 //
 // What a step runs is written in package.json. A step that fails without naming a failed test
 // counts as one failure.
@@ -24,6 +25,8 @@ const steps = [
   ['doc'],
   ['demo', '--', '--seconds', '2'],
   ['soak', '--', '--minutes', '1'],
+  ['test:report'],
+  ['bench', '--', '--quick'],
   ['bench:check'],
 ]
 const defaultStepCount = 3
@@ -45,7 +48,8 @@ const isAll = process.argv.includes('--all')
 
 printHeader('setup')
 const setup = fileURLToPath(new URL('setup.mjs', import.meta.url))
-const setupCode = await run(process.execPath, [setup, ...(isAll ? ['--with-loadgen'] : [])])
+const benchmarkOptions = isAll ? ['--with-loadgen', '--with-report'] : []
+const setupCode = await run(process.execPath, [setup, ...benchmarkOptions])
 if (setupCode === 0) {
   for (const step of isAll ? steps : steps.slice(0, defaultStepCount)) await runStep(step)
 } else {
