@@ -219,8 +219,8 @@ function readIfThere(path) {
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const has = (flag) => process.argv.includes(flag)
+  const flags = new Set(process.argv)
   await runScript(() =>
-    setup({ withLoadgen: has('--with-loadgen'), withReport: has('--with-report') }),
+    setup({ withLoadgen: flags.has('--with-loadgen'), withReport: flags.has('--with-report') }),
   )
 }
