@@ -1,0 +1,2 @@
+export { renderReport } from './page.mjs'
+export { renderReadmeChart } from './readme-chart.mjs'
