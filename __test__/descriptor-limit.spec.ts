@@ -210,7 +210,7 @@ async function checkIdle(t: ExecutionContext, server: Program, turnsMax: number)
   t.fail(`ms of CPU in ${IDLE_MS}: ${used.join(', ')}`)
 }
 
-test('H46, H73, H78: 20,000 connections at the descriptor limit, and peers that wait', async (t) => {
+test('H46, H73, H78: 20,000 connections at the descriptor limit, and more peers', async (t) => {
   if (process.platform !== 'linux') {
     t.log('skipped: there is no /proc, and 127.0.0.2 is no address here')
     t.pass()

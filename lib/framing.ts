@@ -1,13 +1,8 @@
 import { Connection } from './connection.ts'
-import { failure, invalidArgType, invalidArgValue, isNodepollError, outOfRange } from './errors.ts'
+import { failure, invalidArgType, invalidArgValue, outOfRange } from './errors.ts'
+import { type Codec, handleFrames, handleRest } from './internal/frames.ts'
 import { LENGTH_FIELDS } from './internal/length-fields.ts'
-import {
-  FRAME_HEADER_MAX,
-  FRAME_MAX,
-  FRAME_WAIT_MIN,
-  FRAMES_RELEASE_BYTES,
-  PIECE_BYTES_MAX,
-} from './internal/limits.ts'
+import { FRAME_HEADER_MAX, FRAME_MAX, PIECE_BYTES_MAX } from './internal/limits.ts'
 import {
   checkFunction,
   checkInteger,
@@ -103,15 +98,6 @@ export interface LengthPrefixedOptions {
   keepHeader?: boolean
   /** The most bytes that may follow the length field. @default 16 MiB */
   limit?: number
-}
-
-/** What a framing has to know of its frames. */
-interface Codec {
-  /** Consumes a frame, or returns `undefined` if it is not complete. */
-  take(connection: Connection): Buffer | undefined
-  /** Bytes that `input` must have before `take` has to be tried again. */
-  needs(input: LinkBuffer): number
-  write(writer: Writer | LinkBuffer, payload: Uint8Array | string, bytes: number): void
 }
 
 /**
@@ -288,7 +274,7 @@ class CodecFraming implements Framing {
     return (connection, context) => {
       const pending = handleFrames(codec, handler, connection, context)
       if (pending === undefined) return
-      return goOn(pending, codec, handler, connection, context)
+      return handleRest(pending, codec, handler, connection, context)
     }
   }
 
@@ -319,72 +305,6 @@ class CodecFraming implements Framing {
       if (writer.mallocLength > before) writer.mallocAck(before)
       throw error
     }
-  }
-}
-
-/** Handles what is complete, up to the first handler that has not settled, whose promise it is. */
-function handleFrames<C>(
-  codec: Codec,
-  handler: OnFrame<C>,
-  connection: Connection,
-  context: C,
-): Promise<void> | undefined {
-  const { input, writer } = connection
-  let unreleased = 0
-  for (;;) {
-    const frame = codec.take(connection)
-    if (frame === undefined) break
-    const written = writer.mallocLength
-    const pending = handler(frame, connection, context)
-    if (pending !== undefined) {
-      // The earlier replies need not wait, unless this handler is in the middle of its own.
-      if (written > 0 && writer.mallocLength === written) writer.flush()
-      return pending
-    }
-    unreleased += frame.length
-    if (unreleased >= FRAMES_RELEASE_BYTES) {
-      unreleased = 0
-      input.release()
-    }
-    if (!connection.isActive && !takesReplies(writer)) return undefined
-  }
-  if (writer.mallocLength > 0) writer.flush()
-  return largeFrame(codec, connection)
-}
-
-/** Waits for a large frame, which would not come if nobody did. */
-function largeFrame(
-  codec: Codec,
-  { input, reader, isActive }: Connection,
-): Promise<void> | undefined {
-  const needs = codec.needs(input)
-  return needs > FRAME_WAIT_MIN && isActive ? reader.wait(needs) : undefined
-}
-
-async function goOn<C>(
-  first: Promise<void>,
-  codec: Codec,
-  handler: OnFrame<C>,
-  connection: Connection,
-  context: C,
-): Promise<void> {
-  let pending: Promise<void> | undefined = first
-  while (pending !== undefined) {
-    await pending
-    connection.input.release()
-    if (!takesReplies(connection.writer)) return
-    pending = handleFrames(codec, handler, connection, context)
-  }
-}
-
-/** Flushes. Whether the connection is ours to answer: the peer may have ended it, but not we. */
-function takesReplies(writer: Writer): boolean {
-  try {
-    writer.flush()
-    return true
-  } catch (error) {
-    if (isNodepollError(error, 'ERR_NODEPOLL_CONNECTION_CLOSED')) return false
-    throw error
   }
 }
 

@@ -221,8 +221,8 @@ impl Bed {
         }
     }
 
-    /// Waits until the driver has taken all commands so far: one for nobody, which is counted, comes
-    /// behind them.
+    /// Waits until the driver has taken all commands so far: one for nobody, which is counted,
+    /// comes behind them.
     pub(crate) fn commands_are_taken(&mut self, lane: usize) {
         let before = self.counters().stale_commands;
         let nobody = ConnectionId {
