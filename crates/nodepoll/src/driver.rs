@@ -152,8 +152,9 @@ impl Driver {
         let has_room = self.waits_for_room() && self.io.seam.has_event_room();
         let io = &mut self.io;
         if has_room {
+            let lives = |key: &&Key| self.entries.contains_key(**key);
             debug_assert!(
-                io.owing.len() <= self.entries.len(),
+                io.owing.iter().filter(lives).count() <= self.entries.len(),
                 "each stands there once"
             );
             io.ready.extend(io.stalled.drain(..));
