@@ -51,6 +51,35 @@ test.serial('shutdown() waits for a busy connection, whose reply arrives whole',
   await within(shutting, 'shutdown()')
 })
 
+test.serial('H20: a paused connection to which nothing was sent is idle', async (t) => {
+  await leakCheck(t)
+  const { connection, peer, server } = await openPair(t)
+  connection.pause()
+  await turn()
+  await within(server.shutdown(), 'shutdown()')
+  t.deepEqual(await connection.closed, { by: 'shutdown' })
+  t.is((await peer.readToEnd()).length, 0)
+})
+
+test.serial('H19: a request to a paused connection is served before shutdown() ends', async (t) => {
+  await leakCheck(t)
+  const { connection, peer, server } = await openPair(t, {
+    onRequest({ input, writer }) {
+      writer.append(input).flush()
+    },
+  })
+  connection.pause()
+  await turn()
+  await peer.send('request')
+  let isShutDown = false
+  const shutting = server.shutdown().then(() => (isShutDown = true))
+  for (let round = 0; round < 20; round++) await turn()
+  t.false(isShutDown)
+  connection.resume()
+  t.is((await peer.readToEnd()).toString(), 'request')
+  await within(shutting, 'shutdown()')
+})
+
 test.serial('shutdown() accepts no more clients', async (t) => {
   await leakCheck(t)
   const { server } = await openPair(t)

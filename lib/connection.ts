@@ -121,7 +121,8 @@ export class Connection extends Lifecycle {
   /**
    * Stops reading the socket, until {@link Connection.resume}: the peer has to wait. `onRequest`
    * is still called for input that is there, but not for what was on its way. An end of the
-   * connection may be told as late as after `resume()`.
+   * connection may be told as late as after `resume()`. A shutdown closes the connection if nothing
+   * has arrived, and else waits for `resume()`.
    */
   pause(): this {
     if (this._flags & (PAUSED | ENDED)) return this

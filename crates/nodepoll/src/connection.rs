@@ -61,11 +61,14 @@ pub(crate) struct Extras {
 
 /// The driver's lists that a connection stands in, so that it is never in one of them twice.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "it may stand in any of them")]
 pub(crate) struct Listed {
     /// To be read again: at once, or when there is room or memory.
     pub(crate) queued: bool,
     /// It has new output.
     pub(crate) dirty: bool,
+    /// To tell the host something when there is room.
+    pub(crate) owing: bool,
     /// To be freed.
     pub(crate) dead: bool,
 }
@@ -374,7 +377,9 @@ impl Connection {
             quiet,
         } = self.owed;
         let told = !(end || drained || quiet || matches!(self.idle, Idle::Owed(_)));
-        if !told && self.state != ConnectionState::Closed {
+        // Once it is closed it stands among the dead, who are asked again as well.
+        if !told && self.state != ConnectionState::Closed && !self.listed.owing {
+            self.listed.owing = true;
             io.owing.push(self.key);
         }
         told

@@ -18,6 +18,8 @@ pub(crate) struct Dialing {
     window: u32,
     /// Why it has failed, until the host has been told.
     pub(crate) failure: Option<i32>,
+    /// What has become of it waits for room in the event ring.
+    pub(crate) stalled: bool,
 }
 
 /// What the kernel says of a connect.
@@ -46,12 +48,23 @@ impl Dialing {
             socket,
             window: options.window,
             failure: None,
+            stalled: false,
         })
     }
 
     pub(crate) fn register(&mut self, io: &Io, key: Key) -> io::Result<()> {
         let token = key.token();
         self.socket.register(&io.registry, token)
+    }
+
+    /// Whether there is no room to tell what has become of it. It is asked again when there is.
+    fn stall(&mut self, io: &mut Io, key: Key) -> bool {
+        let has_room = io.has_room(0);
+        if !has_room && !self.stalled {
+            self.stalled = true;
+            io.stall_key(key);
+        }
+        !has_room
     }
 
     /// Asks how far the connect is. Readiness alone says nothing: failures and spurious wake-ups
@@ -112,16 +125,13 @@ impl Driver {
     }
 
     pub(crate) fn finish_dial(&mut self, key: Key, remote: Address, local: Address) {
-        if !self.io.has_room(0) {
-            return self.io.stall_key(key);
-        }
         let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
         let Entry::Dialing(dialing) = entry else {
             return;
         };
-        let Some(dialing) = dialing.take() else {
+        let Some(dialing) = dialing.take_if(|dialing| !dialing.stall(&mut self.io, key)) else {
             return;
         };
         // Same row, same generation, same token: the registration goes on to serve.
@@ -145,8 +155,8 @@ impl Driver {
             return;
         };
         dialing.failure = Some(errno);
-        if !self.io.has_room(0) {
-            return self.io.stall_key(key);
+        if dialing.stall(&mut self.io, key) {
+            return;
         }
         // Its number is forgotten with the first report, so that there is no second one.
         if self.dials.remove(&dialing.number).is_some() {

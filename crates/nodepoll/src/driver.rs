@@ -149,9 +149,15 @@ impl Driver {
         let has_room = self.waits_for_room() && self.io.seam.has_event_room();
         let io = &mut self.io;
         if has_room {
+            let lives = |key: &&Key| self.entries.contains_key(**key);
+            debug_assert!(
+                io.owing.iter().filter(lives).count() <= self.entries.len(),
+                "each stands there once"
+            );
             io.ready.extend(io.stalled.drain(..));
             for key in std::mem::take(&mut io.owing) {
                 if let Some(Entry::Connection(connection)) = self.entries.get_mut(key) {
+                    connection.listed.owing = false;
                     connection.report(io);
                 }
             }
@@ -195,7 +201,12 @@ impl Driver {
                     listener.queued = false;
                     self.accept(key);
                 }
-                Some(Entry::Dialing(_)) => self.progress_dial(key),
+                Some(Entry::Dialing(dialing)) => {
+                    if let Some(dialing) = dialing {
+                        dialing.stalled = false;
+                    }
+                    self.progress_dial(key);
+                }
                 None => {}
             }
         }

@@ -1,6 +1,9 @@
+use std::io::ErrorKind;
+
 use linkbuf::Node;
 
 use crate::connection::Connection;
+use crate::error::errno_of;
 use crate::io::Io;
 
 /// How much of a connection's input may be received, and into what.
@@ -100,6 +103,9 @@ impl Intake {
 impl Connection {
     /// Does not read until the host wants more.
     pub(crate) fn hold(&mut self, io: &mut Io) {
+        if self.probed {
+            self.look_for_input(io);
+        }
         // One that stands in line for memory stays there, and comes back here when there is some.
         if self.intake.waiting != Waiting::Nothing {
             return;
@@ -142,6 +148,23 @@ impl Connection {
             drop(node.commit(front as usize));
             self.intake.room = Some(Box::new(Room { node, front }));
             io.feed(self);
+        }
+    }
+
+    /// The host wants to know whether there is something, though it does not want it now. If there
+    /// is, it is told when all of that has been read.
+    fn look_for_input(&mut self, io: &mut Io) {
+        loop {
+            match self.socket.has_input() {
+                Ok(true) => return,
+                // After FIN nothing more comes; it is told of when it is read.
+                Ok(false) => return self.found_nothing(io),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return self.found_nothing(io),
+                    ErrorKind::Interrupted => {}
+                    _ => return self.read_failed(errno_of(&error), io),
+                },
+            }
         }
     }
 

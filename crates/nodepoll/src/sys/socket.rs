@@ -1,4 +1,5 @@
 use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 #[cfg(unix)]
 use std::os::unix::fs::MetadataExt;
@@ -43,6 +44,18 @@ impl Socket {
             #[cfg(unix)]
             Self::Unix(stream) => (&mut &*stream).read(space),
         }
+    }
+
+    /// Whether bytes have arrived, which are left where they are. As with a read, `WouldBlock` says
+    /// that there are none yet, and `false` that there will be none.
+    pub(crate) fn has_input(&self) -> io::Result<bool> {
+        let peek = |socket: SockRef<'_>| socket.peek(&mut [MaybeUninit::uninit()]);
+        let count = match self {
+            Self::Tcp(stream) => stream.try_io(|| peek(SockRef::from(stream))),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.try_io(|| peek(SockRef::from(stream))),
+        };
+        Ok(count? > 0)
     }
 
     /// Sends what the kernel takes of `slices`.

@@ -207,6 +207,53 @@ fn a_probe_tells_of_all_that_has_arrived_and_then_that_nothing_is_left() {
 }
 
 #[test]
+fn h20_a_probe_of_a_paused_connection_tells_that_nothing_has_arrived_and_reads_nothing() {
+    let mut bed = Bed::new();
+    let address = bed.listen();
+    let (mut client, name) = bed.connect(address);
+    let (lane, id) = name;
+    bed.command(lane, &Command::Pause { id });
+    bed.command(lane, &Command::Probe { id });
+    bed.until("nothing has arrived", |log| log.seen(name).quiet == 1);
+    client.write_all(b"something").unwrap();
+    bed.settle();
+    bed.command(lane, &Command::Probe { id });
+    bed.settle();
+    assert_eq!(bed.log.seen(name).quiet, 1, "something has arrived");
+    assert_eq!(bed.log.input(name), b"");
+    client.shutdown(Shutdown::Write).unwrap();
+    bed.settle();
+    assert_eq!(bed.log.seen(name).quiet, 1, "and is still there");
+    bed.command(lane, &Command::Resume { id });
+    bed.until("all is read", |log| log.has_ended(name));
+    assert_eq!(bed.log.input(name), b"something");
+}
+
+#[test]
+fn h53_a_probe_of_a_paused_connection_finds_its_reset() {
+    let mut bed = Bed::new();
+    let address = bed.listen();
+    for with_data in [false, true] {
+        let (mut client, name) = bed.connect(address);
+        let (lane, id) = name;
+        bed.command(lane, &Command::Pause { id });
+        bed.settle();
+        if with_data {
+            client.write_all(b"lost").unwrap();
+        }
+        reset(client);
+        bed.command(lane, &Command::Probe { id });
+        bed.until("it is closed", |log| log.closed(name).is_some());
+        let closed = bed.log.closed(name);
+        let is_reset = matches!(
+            closed,
+            Some(EndReason::Error { errno, .. }) if errno == libc::ECONNRESET
+        );
+        assert!(is_reset, "{closed:?}");
+    }
+}
+
+#[test]
 fn a_probe_of_a_connection_that_ends_is_not_held_against_it() {
     let mut bed = Bed::new();
     let address = bed.listen();
