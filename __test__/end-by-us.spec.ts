@@ -1,7 +1,8 @@
 import test from 'ava'
 import { type Connection, stats } from 'nodepoll'
 
-import { deferred, failureOf, settled, turn, within } from './helpers/deadline.ts'
+import { runChild } from './helpers/child.ts'
+import { deferred, eventually, failureOf, settled, turn, within } from './helpers/deadline.ts'
 import { leakCheck } from './helpers/leaks.ts'
 import { Peer } from './helpers/peer.ts'
 import { dialTo, openPair, startNetServer, startServer } from './helpers/server.ts'
@@ -106,6 +107,59 @@ test.serial(
     t.is((await peer.read(7)).toString(), 'flushed')
   },
 )
+
+test.serial(
+  'H115: what was written before a handler throws is dropped, or arrives whole',
+  async (t) => {
+    await leakCheck(t)
+    const errors: unknown[] = []
+    const server = await startServer(t, {
+      async onRequest(connection) {
+        const { input } = connection
+        const isLater = input.readByte() === 1
+        connection.write('a reply')
+        if (isLater) await connection.writer.drained()
+        throw new Error('after the reply')
+      },
+      onError: (error) => errors.push(error),
+    })
+    for (let round = 0; round < 100; round++) {
+      const peer = await Peer.connect(t, server.address)
+      await peer.send(Buffer.of(round % 2))
+      const reply = await peer.readToEnd()
+      // What the kernel has taken before the end is sent. The rest is dropped, and not torn.
+      if (round % 2 === 1 || reply.length > 0) t.is(reply.toString(), 'a reply')
+      await peer.closed
+    }
+    t.is(errors.length, 100)
+  },
+)
+
+test.serial("H115: a last write leaves although only what is unref'd remains", async (t) => {
+  await leakCheck(t)
+  let heard = Buffer.alloc(0)
+  const { port } = await startNetServer(t, (socket) => {
+    socket.on('data', (bytes: Buffer) => (heard = Buffer.concat([heard, bytes])))
+  })
+  for (let round = 0; round < 5; round++) {
+    const outcome = await runChild(
+      t,
+      `
+      import { dial } from 'nodepoll'
+      const connection = await dial({ host: '127.0.0.1', port: ${port} })
+      connection.unref()
+      setTimeout(() => connection.write('last words ${round}. '), ${5 * round})
+      `,
+    )
+    t.deepEqual(outcome, { code: 0, signal: null, stdout: '', stderr: '' })
+  }
+  const expected = [0, 1, 2, 3, 4].map((round) => `last words ${round}. `).join('')
+  await eventually(
+    () => heard.toString() === expected,
+    () => heard.toString(),
+  )
+  t.pass()
+})
 
 test.serial(
   'close() settles once the peer has ended too; every call gives the same promise',

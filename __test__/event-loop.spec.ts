@@ -8,11 +8,12 @@ import {
   dial,
   type EventLoop,
   type Listener,
+  serve,
   stats,
 } from 'nodepoll'
 
 import { block, deferred, eventually, failureOf, turn, within } from './helpers/deadline.ts'
-import { leakCheck } from './helpers/leaks.ts'
+import { collectGarbage, leakCheck } from './helpers/leaks.ts'
 import { Peer } from './helpers/peer.ts'
 import { openPair, startNetServer, startServer, whereOf } from './helpers/server.ts'
 
@@ -272,3 +273,43 @@ test.serial(
     t.is(checks, 10 * 4 + 2 * 7)
   },
 )
+
+test.serial('H88: after the end nobody holds the store of a loop or a dial', async (t) => {
+  await leakCheck(t)
+  const references: WeakRef<object>[] = []
+  for (let round = 0; round < 5; round++) references.push(...(await useStores()))
+  const held = (): number => references.filter((each) => each.deref() !== undefined).length
+  await eventually(
+    () => {
+      collectGarbage()
+      return held() === 0
+    },
+    () => `${held()} of ${references.length} stores are held`,
+  )
+  t.is(references.length, 25)
+})
+
+/** Uses a store for each call of a conversation, and keeps none. */
+async function useStores(): Promise<WeakRef<object>[]> {
+  const storage = new AsyncLocalStorage<object>()
+  const references: WeakRef<object>[] = []
+  const runInStore = <T>(run: () => T): T => {
+    const store = {}
+    references.push(new WeakRef(store))
+    return storage.run(store, run)
+  }
+  const server = await runInStore(() =>
+    serve({
+      ...where,
+      onRequest({ input, writer }) {
+        writer.append(input).flush()
+      },
+    }),
+  )
+  const connection = await runInStore(() => dial(whereOf(server.address)))
+  connection.write('x')
+  await runInStore(() => connection.reader.skip(1))
+  await runInStore(() => connection.close())
+  await runInStore(() => server.shutdown())
+  return references
+}

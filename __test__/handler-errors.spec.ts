@@ -7,7 +7,7 @@ import { leakCheck } from './helpers/leaks.ts'
 import { Peer } from './helpers/peer.ts'
 import { echoServer, startServer } from './helpers/server.ts'
 
-const COUNT = 20
+const COUNT = 100
 const error = new Error('thrown by a handler')
 
 /** How a handler may fail, and what onError is to hear. */

@@ -82,7 +82,7 @@ test.serial(
   },
 )
 
-test.serial('H36: 500 connections that end in random states leave nothing behind', async (t) => {
+test.serial('H36: 1,000 connections that end in random states leave nothing behind', async (t) => {
   await leakCheck(t)
   const random = randomFrom(36)
   const act = (connection: Connection): void => {
@@ -98,7 +98,7 @@ test.serial('H36: 500 connections that end in random states leave nothing behind
     else void connection.close()
   }
   const server = await startServer(t, { onRequest: act })
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < 20; round++) {
     const peers = await Promise.all(
       Array.from({ length: 50 }, () => Peer.connect(t, server.address)),
     )

@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 
 import test from 'ava'
 
-import { startChild } from './helpers/child.ts'
+import { runChild, startChild } from './helpers/child.ts'
 import { within } from './helpers/deadline.ts'
 
 const ROUND = 100
@@ -43,6 +43,31 @@ for (const rule of ['roundRobin', 'random', 'leastConnections']) {
       pollers: 3,
       exact: 6 * ROUND,
     })
+  })
+}
+
+for (const pollers of [1, 64]) {
+  test.serial(`H7: ${pollers} pollers work, and end with the process`, async (t) => {
+    const { code, signal, stdout, stderr } = await runChild(
+      t,
+      `
+      import { configure, dial, serve, stats } from 'nodepoll'
+      configure({ pollers: ${pollers} })
+      const echo = ({ input, writer }) => void writer.append(input).flush()
+      const server = await serve({ host: '127.0.0.1', onRequest: echo })
+      const at = { host: '127.0.0.1', port: server.address.port }
+      const echoes = await Promise.all(Array.from({ length: 200 }, async (_, number) => {
+        const connection = await dial(at)
+        connection.write('number ' + number)
+        const text = await connection.reader.readString(('number ' + number).length)
+        await connection.close()
+        return text === 'number ' + number
+      }))
+      console.log(stats().pollers, echoes.length, echoes.every(Boolean))
+      await server.shutdown()
+      `,
+    )
+    t.deepEqual([code, signal, stdout, stderr], [0, null, `${pollers} 200 true\n`, ''])
   })
 }
 

@@ -5,9 +5,9 @@ import { type Connection, stats } from 'nodepoll'
 
 import { runChild } from './helpers/child.ts'
 import { codeOf, eventually, failureOf, within } from './helpers/deadline.ts'
-import { leakCheck } from './helpers/leaks.ts'
+import { collectGarbage, leakCheck } from './helpers/leaks.ts'
 import { Peer } from './helpers/peer.ts'
-import { openPair, type Pair } from './helpers/server.ts'
+import { openPair, type Pair, temporaryPath } from './helpers/server.ts'
 import { Stream } from './helpers/stream.ts'
 
 const KIB = 1 << 10
@@ -166,6 +166,25 @@ test.serial('H90: what becomes of the bytes after writeBinary() does not matter'
   for (let n = 0; n < written; n++) t.true((await peer.read(MIB)).equals(expected))
 })
 
+test.serial('H90: a destroyed connection lets go of 1,000 writes that waited', async (t) => {
+  await leakCheck(t)
+  const { connection, peer } = await openPair(t)
+  peer.socket.pause()
+  await block(connection)
+  const references = Array.from({ length: 1_000 }, () => {
+    const bytes = Buffer.alloc(20 * KIB)
+    connection.write(bytes)
+    return new WeakRef(bytes)
+  })
+  connection.destroy()
+  await connection.closed
+  await eventually(() => {
+    collectGarbage()
+    return references.every((reference) => reference.deref() === undefined)
+  }, 'all are collected')
+  t.is(references.length, 1_000)
+})
+
 test.serial(
   'H79: what goes the short way and what the thread sends keep their order',
   async (t) => {
@@ -240,31 +259,34 @@ for (const size of [1, 16 * KIB, MIB]) {
   )
 }
 
-test.serial(
-  'H113: connections that send and close before they are looked at are read',
-  async (t) => {
-    await leakCheck(t)
-    let bytes = 0
-    let ends = 0
-    const { server, peer } = await openPair(t, {
-      onRequest: ({ input }) => void (bytes += input.readString(input.length).length),
-      onDisconnect: () => void ends++,
-    })
-    peer.socket.end('12345')
-    const count = 1000
-    for (let batch = 0; batch < count; batch += 100) {
-      await Promise.all(
-        Array.from({ length: 100 }, async () => {
-          const short = await Peer.connect(t, server.address)
-          short.socket.end('12345')
-          await short.closed
-        }),
+for (const kind of ['TCP', 'unix']) {
+  test.serial(
+    `H113: ${kind} peers that send and close before they are looked at are read`,
+    async (t) => {
+      await leakCheck(t)
+      let bytes = 0
+      let ends = 0
+      const { server, peer } = await openPair(t, {
+        ...(kind === 'unix' ? { path: temporaryPath(t) } : {}),
+        onRequest: ({ input }) => void (bytes += input.readString(input.length).length),
+        onDisconnect: () => void ends++,
+      })
+      peer.socket.end('12345')
+      const count = 1000
+      for (let batch = 0; batch < count; batch += 100) {
+        await Promise.all(
+          Array.from({ length: 100 }, async () => {
+            const short = await Peer.connect(t, server.address)
+            short.socket.end('12345')
+            await short.closed
+          }),
+        )
+      }
+      await eventually(
+        () => ends === count + 1,
+        () => `${ends} ends`,
       )
-    }
-    await eventually(
-      () => ends === count + 1,
-      () => `${ends} ends`,
-    )
-    t.is(bytes, 5 * (count + 1))
-  },
-)
+      t.is(bytes, 5 * (count + 1))
+    },
+  )
+}

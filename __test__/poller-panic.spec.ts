@@ -1,5 +1,6 @@
 import test from 'ava'
 
+import { startBlackHole } from './helpers/black-hole.ts'
 import { runChild } from './helpers/child.ts'
 
 test('H65: a panic in one of two pollers ends its connections only', async (t) => {
@@ -91,6 +92,7 @@ test('H65: a panic in one of two pollers ends its connections only', async (t) =
 })
 
 test('H65, H107: with its only poller gone every pending promise settles', async (t) => {
+  const { port } = await startBlackHole(t)
   const { code, signal, stdout } = await runChild(
     t,
     `
@@ -111,6 +113,8 @@ test('H65, H107: with its only poller gone every pending promise settles', async
     ]
     connection.write(Buffer.alloc(20 << 20))
     pending.push(codeOf(connection.writer.drained()))
+    pending.push(codeOf(dial({ host: '127.0.0.1', port: ${port} })))
+    await new Promise(setImmediate)
     const { dispatcher } = currentRuntime()
     dispatcher.lanes[0].command(COMMAND_FAULT, 0, 0)
     dispatcher.schedule()
@@ -125,6 +129,7 @@ test('H65, H107: with its only poller gone every pending promise settles', async
     'resolved',
     'resolved',
     'resolved',
+    'ERR_NODEPOLL_LOOP_FAILED',
     'ERR_NODEPOLL_LOOP_FAILED',
     'heard 1',
   ])

@@ -208,6 +208,79 @@ test.serial('H103: a second read is refused at once and the first is not disturb
   t.is(await within(connection.reader.readString(4), 'a read after it'), 'next')
 })
 
+test.serial(
+  'H103: 3,000 calls of all kinds at once settle once each, and bytes stay in order',
+  async (t) => {
+    await leakCheck(t)
+    const { connection, peer } = await openPair(t)
+    const { reader, writer, input } = connection
+    const count = 3_000
+    const source = new Stream(103)
+    const incoming = new Stream(103)
+    const outgoing = new Stream(104)
+    peer.socket.removeAllListeners('data')
+    const echoed = new Stream(104)
+    let isExact = true
+    peer.socket.on('data', (bytes: Buffer) => (isExact &&= echoed.matches(bytes)))
+    const random = randomFrom(103)
+    const settled: Record<string, number> = {}
+    const all: Promise<unknown>[] = []
+    const track = (kind: string, promise: Promise<unknown>): void => {
+      const note = (outcome: string): void => {
+        settled[`${kind} ${outcome}`] = (settled[`${kind} ${outcome}`] ?? 0) + 1
+      }
+      all.push(
+        promise.then(
+          () => note('resolves'),
+          (error: unknown) => note(String(codeOf(error))),
+        ),
+      )
+    }
+    for (let call = 0; call < count; call++) {
+      const pick = random()
+      const size = randomSize(random, 3_000)
+      if (pick < 0.4) {
+        // One in three of these is the one that may wait, the others are refused or find enough.
+        track(
+          'read',
+          reader.readBinary(size).then((bytes) => {
+            if (!incoming.matches(bytes)) throw new Error('bytes differ')
+          }),
+        )
+      } else if (pick < 0.5) {
+        track('wait', reader.wait(size))
+      } else if (pick < 0.7) {
+        connection.write(outgoing.take(size))
+        track('drain', writer.drained())
+      } else if (pick < 0.8) {
+        track('drain', writer.drained())
+      } else {
+        // Little enough that reads have to wait for it.
+        await peer.send(source.take(randomSize(random, 6_000)))
+        if (pick < 0.9) await turn()
+      }
+      if (call === count - 10) for (let time = 0; time < 3; time++) track('end', connection.closed)
+    }
+    await peer.send(source.take(3_000))
+    await writer.drained()
+    for (let time = 0; time < 5; time++) track('end', connection.close())
+    await within(Promise.all(all), 'each promise')
+    const sum = Object.values(settled).reduce((one, other) => one + other)
+    t.is(sum, all.length)
+    t.log(settled)
+    const allowed =
+      /^(read|wait) (resolves|ERR_NODEPOLL_CONCURRENT_READ|ERR_NODEPOLL_CONNECTION_CLOSED)$|^(drain|end) resolves$/
+    t.deepEqual(
+      Object.keys(settled).filter((outcome) => !allowed.test(outcome)),
+      [],
+    )
+    t.true((settled['read ERR_NODEPOLL_CONCURRENT_READ'] ?? 0) > 0)
+    t.is(connection.bytesRead - input.length, incoming.position)
+    await eventually(() => echoed.position === outgoing.position, 'all that was written')
+    t.true(isExact)
+  },
+)
+
 test.serial('the stack of a rejected read leads to the function that awaits it', async (t) => {
   await leakCheck(t)
   const { connection, peer } = await openPair(t)

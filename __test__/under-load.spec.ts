@@ -74,7 +74,7 @@ test.serial(
   },
 )
 
-test.serial('H80: a flooding connection does not keep 20 others from their echoes', async (t) => {
+test.serial('H80: a flooding connection keeps 20 others from no echo and no dial', async (t) => {
   await leakCheck(t)
   const server = await echoServer(t)
   const over = new AbortController()
@@ -101,6 +101,11 @@ test.serial('H80: a flooding connection does not keep 20 others from their echoe
     ),
     'all echoes',
   )
+  for (let index = 0; index < 10; index++) {
+    const late = await dialTo(t, server.address)
+    late.write('late')
+    t.is(await within(late.reader.readString(4), 'an echo'), 'late')
+  }
   over.abort()
   await within(flood, 'the flood')
   await eventually(() => flooder.bytesRead === flooder.bytesWritten, 'the rest of the flood')
