@@ -5,7 +5,7 @@ import { PlainError } from '../scripts/requirements.mjs'
 import { runScript, setup } from '../scripts/setup.mjs'
 import { integer, number, readOptions } from './options.mjs'
 
-const HOSTS = ['auto', 'thread', 'inline']
+const HOSTS = ['auto', 'thread', 'inline', 'restless']
 
 const purpose =
   'Runs clients of all kinds, of node:net and of nodepoll, against a server on nodepoll, and\n' +
@@ -31,10 +31,13 @@ const declarations = {
 
 await runScript(async () => {
   const options = readOptions('soak', purpose, declarations)
+  const seed = options.seed ?? Math.floor(Math.random() * 2 ** 32)
+  // For both processes. Restless drivers change hands all the time, as the seed says.
+  process.env.NODEPOLL_HOST = options.host === 'restless' ? `restless:${seed}` : options.host
   await setup()
   // What this imports may be there only now.
   const { soak } = await import('./soak/run.mjs')
-  await soak({ ...options, seed: options.seed ?? Math.floor(Math.random() * 2 ** 32) })
+  await soak({ ...options, seed })
 })
 
 function host(text) {

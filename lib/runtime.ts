@@ -1,8 +1,9 @@
 import { failure } from './errors.ts'
 import { CHUNK_BYTES, MEMORY_MAX_MAX, POLLERS_MAX } from './internal/limits.ts'
+import { HOSTS } from './internal/host.ts'
 import { settle, startedRuntime } from './internal/runtime.ts'
 import { checkInteger, checkObject, checkOneOf, checkOptionalBoolean } from './internal/validate.ts'
-import { canTurnInline, type NativeStats } from './native/index.ts'
+import type { NativeStats } from './native/index.ts'
 
 const LOAD_BALANCES = ['roundRobin', 'random', 'leastConnections']
 
@@ -15,7 +16,7 @@ export interface RuntimeOptions {
    * while few sockets are busy at a time, a thread when there are many; where the runtime's event
    * loop cannot do it, as in Bun and Deno, always a thread.
    *
-   * @default 'auto'
+   * @default process.env.NODEPOLL_HOST, else 'auto'
    */
   host?: 'auto' | 'thread' | 'inline'
   /**
@@ -136,7 +137,7 @@ export interface RuntimeStats {
 export function configure(options: RuntimeOptions): void {
   checkObject(options, 'options')
   const { host, pollers, loadBalance, memoryMax, guard } = options
-  if (host !== undefined) checkOneOf(host, 'options.host', ['auto', 'thread', 'inline'])
+  if (host !== undefined) checkOneOf(host, 'options.host', HOSTS)
   if (loadBalance !== undefined) {
     checkOneOf(loadBalance, 'options.loadBalance', LOAD_BALANCES)
   }
@@ -147,9 +148,6 @@ export function configure(options: RuntimeOptions): void {
   checkOptionalBoolean(guard, 'options.guard', false)
   if (startedRuntime() !== undefined) {
     throw failure('ERR_NODEPOLL_ALREADY_STARTED', 'configure() comes before anything else')
-  }
-  if (host === 'inline' && !canTurnInline()) {
-    throw failure('ERR_NODEPOLL_UNSUPPORTED', "the host 'inline' needs an event loop of libuv's")
   }
   settle({
     ...(host === undefined ? {} : { host }),

@@ -24,7 +24,7 @@ const MEMORY_PART = 0.4
 /** In turn, for every kind that they can play. */
 const peers = [NetPeer, NodepollPeer]
 
-const { seed, clients, memoryMax, host, pollers, targets } = JSON.parse(process.argv[2])
+const { seed, clients, memoryMax, pollers, targets } = JSON.parse(process.argv[2])
 const random = new Random(seed)
 const kindsInUse = new Map()
 const running = new Set()
@@ -40,7 +40,7 @@ watchProcess('process of the clients')
 // The parent ends this process then. If it ended by itself, its resets would be told of first.
 onViolation((violation) => process.send({ violation }))
 process.on('disconnect', () => process.exit(1))
-configure({ memoryMax, host, pollers })
+configure({ memoryMax, pollers })
 
 const resources = await Resources.begin('the process of the clients')
 process.on('message', (order) => {

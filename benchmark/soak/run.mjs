@@ -24,7 +24,7 @@ const ROUND_SECONDS_MIN = 1
 
 /** Takes the options of `soak.mjs`. Ends the process: with exit code 1 if something is wrong. */
 export async function soak(options) {
-  const { minutes, seed, host, pollers } = options
+  const { minutes, seed, pollers } = options
   const memoryMax = options['memory-max'] * 2 ** 20
   const clients = new ClientProcess()
   const report = new Report(clients, options)
@@ -34,12 +34,11 @@ export async function soak(options) {
     process.exit(1)
   })
   console.log(report.command)
-  configure({ memoryMax, host, pollers })
+  configure({ memoryMax, pollers })
   const server = await startServer(seed, cleanUpAtExit(clients))
   await clients.start({
     seed,
     memoryMax,
-    host,
     pollers,
     clients: options.clients,
     targets: server.targets,

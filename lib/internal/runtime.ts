@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os'
 
 import type { Connection } from '../connection.ts'
-import { canTurnInline, type NativeRuntime, startRuntime } from '../native/index.ts'
+import { type NativeRuntime, startRuntime } from '../native/index.ts'
 import { CONTROL_LANES, LANE_WORDS } from '../native/record.ts'
 import { Dispatcher } from './dispatcher.ts'
+import { availableHost, defaultHost, type Host } from './host.ts'
 import { Lane } from './lane.ts'
 import { CHUNK_BYTES, LEASE_CHANGES, MEMORY_MAX, POLLERS_DEFAULT_MAX } from './limits.ts'
 import { extraBytes, Memory } from './memory.ts'
@@ -15,7 +16,7 @@ export interface Runtime {
 }
 
 export interface RuntimeSettings {
-  readonly host: 'auto' | 'thread' | 'inline'
+  readonly host: Host
   readonly pollers: number
   readonly loadBalance: 'roundRobin' | 'random' | 'leastConnections'
   readonly memoryMax: number
@@ -27,7 +28,7 @@ let runtime: Runtime | undefined
 
 /** The runtime of this environment. It starts with the first use. */
 export function currentRuntime(): Runtime {
-  return (runtime ??= start(settings ?? defaultSettings()))
+  return (runtime ??= start(settings ?? settingsOf({})))
 }
 
 /** The runtime, unless nothing has used it yet. */
@@ -37,17 +38,18 @@ export function startedRuntime(): Runtime | undefined {
 
 /** Decides what the runtime will be made of. */
 export function settle(chosen: Partial<RuntimeSettings>): void {
-  settings = { ...defaultSettings(), ...chosen }
+  settings = settingsOf(chosen)
 }
 
-function defaultSettings(): RuntimeSettings {
+function settingsOf({ host, ...rest }: Partial<RuntimeSettings>): RuntimeSettings {
   const spare = availableParallelism() - 1
   return {
-    host: 'auto',
+    host: availableHost(host ?? defaultHost()),
     loadBalance: 'roundRobin',
     pollers: Math.max(1, Math.min(POLLERS_DEFAULT_MAX, spare)),
     memoryMax: MEMORY_MAX,
     guard: process.env['NODEPOLL_GUARD'] === '1',
+    ...rest,
   }
 }
 
@@ -59,7 +61,7 @@ function start({ host, pollers, loadBalance, memoryMax, guard }: RuntimeSettings
   // In whole chunks: the arena takes no more than it is told.
   const arenaMax = Math.ceil(memoryMax / CHUNK_BYTES) * CHUNK_BYTES
   const options = {
-    host: host === 'auto' && !canTurnInline() ? 'thread' : host,
+    host,
     loadBalance,
     memoryMax: arenaMax + extraBytes(arenaMax),
     control,

@@ -7,7 +7,7 @@ export type NativeStats = BindingStats
 
 export interface NativeRuntimeOptions {
   readonly memoryMax: number
-  readonly host: 'auto' | 'thread' | 'inline'
+  readonly host: string
   readonly loadBalance: 'roundRobin' | 'random' | 'leastConnections'
   readonly control: Int32Array
   readonly leaseChanges: Int32Array

@@ -11,8 +11,7 @@ use nodepoll::{
 #[napi(object, object_to_js = false)]
 pub struct BindingRuntimeOptions<'env> {
     pub memory_max: f64,
-    /// Who turns drivers.
-    #[napi(ts_type = "'auto' | 'thread' | 'inline'")]
+    /// Who turns drivers: `auto`, `thread`, `inline`, or `restless:` and a seed.
     pub host: String,
     /// How connections are spread over drivers.
     #[napi(ts_type = "'roundRobin' | 'random' | 'leastConnections'")]

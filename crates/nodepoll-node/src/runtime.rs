@@ -116,7 +116,7 @@ impl BindingRuntime {
             inline: OnceCell::new(),
         });
         env.add_env_cleanup_hook((env, Rc::clone(&core)), |(env, core)| core.end(env))?;
-        if hosting != Hosting::Thread {
+        if hosting.begins_with_host() {
             let inline = InlineHost::new(&env, &pump, count, &Rc::downgrade(&core))?;
             let inline = core.inline.get_or_init(|| inline);
             inline_host::add_clean_up(&env, &core)?;
@@ -245,10 +245,11 @@ fn hosting_of(name: &str) -> Result<Hosting> {
         "auto" => Ok(Hosting::Auto),
         "thread" => Ok(Hosting::Thread),
         "inline" => Ok(Hosting::Inline),
-        _ => Err(Error::new(
-            Status::InvalidArg,
-            format!("not a host: {name}"),
-        )),
+        _ => name
+            .strip_prefix("restless:")
+            .and_then(|seed| seed.parse().ok())
+            .map(Hosting::Restless)
+            .ok_or_else(|| Error::new(Status::InvalidArg, format!("not a host: {name}"))),
     }
 }
 

@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::lane::{Lane, Turn};
-use crate::options::Hosting;
 use crate::selector::Selector;
 
 /// A driver that the host turns on its own thread, in a loop of its own.
@@ -63,8 +62,8 @@ impl InlineDriver {
         let Turn::Sleep(time) = self.lane.turn(self.selector.events()) else {
             return AfterTurn::Failed;
         };
-        let can_leave = self.lane.hosting == Hosting::Auto;
-        if can_leave && self.selector.load().is_high(Instant::now()) {
+        let can_leave = self.lane.hosting.switches();
+        if can_leave && self.selector.load().is_high(Instant::now) {
             AfterTurn::GiveBack
         } else {
             AfterTurn::Watch(time)

@@ -54,13 +54,14 @@ impl Lane {
             driver: Mutex::new(Some(driver)),
             hosting,
             selector: Handover::new(),
-            is_offered: AtomicBool::new(hosting != Hosting::Thread),
+            is_offered: AtomicBool::new(hosting.begins_with_host()),
             is_inline: AtomicBool::new(false),
             switches: AtomicUsize::new(0),
         };
-        match hosting {
-            Hosting::Thread => lane.selector.give_to_thread(selector),
-            Hosting::Auto | Hosting::Inline => lane.selector.give_to_host(selector),
+        if hosting.begins_with_host() {
+            lane.selector.give_to_host(selector);
+        } else {
+            lane.selector.give_to_thread(selector);
         }
         lane
     }

@@ -53,6 +53,7 @@ mod seam;
 mod selector;
 mod sys;
 mod timer;
+mod whim;
 mod write;
 
 pub use address::Address;

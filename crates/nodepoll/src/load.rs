@@ -1,6 +1,8 @@
 use std::time::Instant;
 
 use crate::limits::{HOST_DWELL, LOAD_HIGH, LOAD_LOW, LOAD_SPAN};
+use crate::options::Hosting;
+use crate::whim::Whim;
 
 /// A unit of the average, so that it can be kept as an integer.
 const ONE: u32 = 256;
@@ -13,13 +15,20 @@ const ONE: u32 = 256;
 pub(crate) struct Load {
     average: u32,
     switched: Instant,
+    /// What decides in its place, in tests.
+    whim: Option<Whim>,
 }
 
 impl Load {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(hosting: Hosting) -> Self {
+        let whim = match hosting {
+            Hosting::Restless(seed) => Some(Whim::new(seed)),
+            _ => None,
+        };
         Self {
             average: 0,
             switched: Instant::now(),
+            whim,
         }
     }
 
@@ -37,14 +46,21 @@ impl Load {
         self.switched = now;
     }
 
-    /// Whether a thread of its own is better.
-    pub(crate) fn is_high(&self, now: Instant) -> bool {
-        self.average >= LOAD_HIGH * ONE && self.has_dwelt(now)
+    /// Whether a thread of its own is better. Asked once a turn, by the host; the time is asked for
+    /// only if it matters.
+    pub(crate) fn is_high(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        match &mut self.whim {
+            Some(whim) => whim.strikes(),
+            None => self.average >= LOAD_HIGH * ONE && self.has_dwelt(now()),
+        }
     }
 
-    /// Whether the host's thread is better.
-    pub(crate) fn is_low(&self, now: Instant) -> bool {
-        self.average <= LOAD_LOW * ONE && self.has_dwelt(now)
+    /// Whether the host's thread is better. Asked as `is_high` is, by the thread.
+    pub(crate) fn is_low(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        match &mut self.whim {
+            Some(whim) => whim.strikes(),
+            None => self.average <= LOAD_LOW * ONE && self.has_dwelt(now()),
+        }
     }
 
     fn has_dwelt(&self, now: Instant) -> bool {
@@ -58,8 +74,9 @@ mod tests {
 
     #[test]
     fn it_is_high_after_a_while_with_many_and_low_after_a_while_with_few() {
-        let mut load = Load::new();
-        let later = Instant::now() + HOST_DWELL;
+        let mut load = Load::new(Hosting::Auto);
+        let end = Instant::now() + HOST_DWELL;
+        let later = || end;
         assert!(load.is_low(later) && !load.is_high(later));
         load.note(60);
         assert!(!load.is_high(later), "once is not enough");
@@ -77,8 +94,9 @@ mod tests {
 
     #[test]
     fn between_few_and_many_nothing_changes() {
-        let mut load = Load::new();
-        let later = Instant::now() + HOST_DWELL;
+        let mut load = Load::new(Hosting::Auto);
+        let end = Instant::now() + HOST_DWELL;
+        let later = || end;
         for _ in 0..100 {
             load.note(10);
         }
@@ -87,13 +105,13 @@ mod tests {
 
     #[test]
     fn a_driver_that_has_just_changed_hands_stays() {
-        let mut load = Load::new();
+        let mut load = Load::new(Hosting::Auto);
         let now = Instant::now();
         load.switched(now);
         for _ in 0..100 {
             load.note(usize::MAX);
         }
-        assert!(!load.is_high(now));
-        assert!(load.is_high(now + HOST_DWELL));
+        assert!(!load.is_high(|| now));
+        assert!(load.is_high(|| now + HOST_DWELL));
     }
 }

@@ -12,6 +12,31 @@ pub enum Hosting {
     Thread,
     /// The host, on its own thread.
     Inline,
+    /// As `Auto`, but the drivers change hands as this seed says, whatever there is to do: for
+    /// tests.
+    Restless(u64),
+}
+
+impl Hosting {
+    /// Whether the host is the first to turn a driver.
+    #[must_use]
+    pub fn begins_with_host(self) -> bool {
+        self != Self::Thread
+    }
+
+    /// The same for one of several drivers.
+    pub(crate) fn of_lane(self, lane: usize) -> Self {
+        match self {
+            Self::Restless(seed) => Self::Restless(seed.wrapping_add(lane as u64)),
+            other => other,
+        }
+    }
+
+    /// Whether drivers change hands between host and thread.
+    #[must_use]
+    pub fn switches(self) -> bool {
+        matches!(self, Self::Auto | Self::Restless(_))
+    }
 }
 
 /// How connections are spread over the drivers.

@@ -4,7 +4,6 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::lane::{Lane, Turn};
-use crate::options::Hosting;
 use crate::selector::Selector;
 
 /// Starts the thread that turns a lane's driver whenever the host does not, until the runtime
@@ -28,8 +27,8 @@ fn run(lane: &Lane, mut selector: Selector) -> Option<Selector> {
         let Turn::Sleep(sleep) = lane.turn(selector.events()) else {
             return None;
         };
-        let is_idle = sleep != Some(Duration::ZERO) && lane.hosting == Hosting::Auto;
-        if is_idle && selector.load().is_low(Instant::now()) {
+        let is_idle = sleep != Some(Duration::ZERO) && lane.hosting.switches();
+        if is_idle && selector.load().is_low(Instant::now) {
             selector.switched();
             return Some(selector);
         }

@@ -149,8 +149,8 @@ impl Runtime {
                 registry,
                 runtime.arena.clone(),
             );
-            let selector = Selector::new(poll);
-            if hosting != Hosting::Thread && selector.descriptor().is_none() {
+            let selector = Selector::new(poll, hosting.of_lane(index));
+            if hosting.begins_with_host() && selector.descriptor().is_none() {
                 return Err(StartError(io::Error::from(io::ErrorKind::Unsupported)));
             }
             let lane = Arc::new(Lane::new(Arc::clone(&seam), driver, selector, hosting));

@@ -56,7 +56,7 @@ impl RustHost {
         let doorbell = Arc::new(Doorbell::default());
         let host: Arc<dyn Host> = Arc::<Doorbell>::clone(&doorbell);
         assert!(
-            options.hosting == Hosting::Thread || options.pollers == 1,
+            !options.hosting.begins_with_host() || options.pollers == 1,
             "a host in Rust turns one driver at most"
         );
         let memory = SeamMemory::boxed(options);

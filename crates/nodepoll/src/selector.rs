@@ -6,6 +6,7 @@ use mio::{Events, Poll};
 use crate::key::WAKER;
 use crate::limits::KERNEL_EVENTS;
 use crate::load::Load;
+use crate::options::Hosting;
 use crate::sys;
 
 /// What a driver learns from the kernel with. Whoever has it, turns the driver.
@@ -16,11 +17,11 @@ pub(crate) struct Selector {
 }
 
 impl Selector {
-    pub(crate) fn new(poll: Poll) -> Self {
+    pub(crate) fn new(poll: Poll, hosting: Hosting) -> Self {
         Self {
             poll,
             events: Events::with_capacity(KERNEL_EVENTS),
-            load: Load::new(),
+            load: Load::new(hosting),
         }
     }
 
@@ -41,8 +42,8 @@ impl Selector {
         &self.events
     }
 
-    pub(crate) fn load(&self) -> &Load {
-        &self.load
+    pub(crate) fn load(&mut self) -> &mut Load {
+        &mut self.load
     }
 
     /// The other side turns the driver from now on. What the last wait brought has been handled.
