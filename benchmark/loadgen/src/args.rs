@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::payload::HEADER_SIZE;
+
 /// Drives an echo server in a closed loop and verifies every byte that comes back.
 #[derive(Debug, Parser)]
 #[command(name = "nodepoll-loadgen", version)]
@@ -29,9 +31,17 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 100, value_parser = positive)]
     pub(crate) connections: usize,
 
+    /// Further connections that make one request before the load begins, and then stay silent
+    #[arg(long, default_value_t = 0)]
+    pub(crate) idle: usize,
+
     /// Bytes of one request, and of its reply
     #[arg(long, default_value_t = 1024, value_parser = positive)]
     pub(crate) size: usize,
+
+    /// Send each request behind its size: 4 bytes, big-endian, that the reply has too
+    #[arg(long)]
+    pub(crate) framed: bool,
 
     /// Requests in flight on each connection
     #[arg(long, default_value_t = 1, value_parser = positive)]
@@ -45,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     pub(crate) warmup: Duration,
 
-    /// Print requests per second to stderr, once a second
+    /// Tell stderr when measuring begins and ends, and the requests per second, once a second
     #[arg(long)]
     pub(crate) progress: bool,
 }
@@ -58,6 +68,13 @@ pub(crate) enum Mode {
     Short,
     /// One request on each connection, then silence
     Idle,
+}
+
+impl Args {
+    /// Bytes of one request on the wire.
+    pub(crate) fn request_size(&self) -> usize {
+        self.size + if self.framed { HEADER_SIZE } else { 0 }
+    }
 }
 
 impl Mode {

@@ -25,11 +25,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(id: u64, stream: Stream, request_size: usize) -> Self {
+    /// A request has `request_size` bytes of `payload`.
+    pub(crate) fn new(id: u64, stream: Stream, payload: Payload, request_size: usize) -> Self {
         Self {
             id,
             stream,
-            payload: Payload::new(id),
+            payload,
             request_size: request_size as u64,
             received: 0,
             sent: 0,

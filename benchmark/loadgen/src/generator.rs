@@ -9,6 +9,7 @@ use crate::args::{Args, Mode};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::histogram::Histogram;
+use crate::payload::Payload;
 use crate::report::Report;
 use crate::target::Target;
 
@@ -68,7 +69,7 @@ impl<'a> Generator<'a> {
             target: Target::of(args)?,
             poll: Poll::new().map_err(Failure::io("poll"))?,
             events: Events::with_capacity(EVENTS_MAX),
-            connections: Vec::with_capacity(args.connections),
+            connections: Vec::with_capacity(args.connections + args.idle),
             opened: 0,
             scratch: vec![0; SCRATCH_SIZE],
             is_asking: false,
@@ -81,17 +82,18 @@ impl<'a> Generator<'a> {
     /// Connects all and waits for one reply on each. A busy server accepts slowly: load that
     /// began before all are accepted would be measured on those that came first.
     fn open_all(&mut self) -> Result<(), Failure> {
-        for index in 0..self.args.connections {
+        for index in 0..self.args.connections + self.args.idle {
             let connection = self.open(index, 1)?;
             self.connections.push(connection);
         }
         self.drain()
     }
 
-    /// Makes the first requests; from here on a reply brings the next request.
+    /// Makes the first requests; from here on a reply brings the next request. Idle connections
+    /// have had theirs.
     fn ask(&mut self) -> Result<(), Failure> {
         self.is_asking = true;
-        for connection in &mut self.connections {
+        for connection in &mut self.connections[..self.args.connections] {
             connection.request(self.args.depth, Instant::now());
             connection.send(&mut self.scratch)?;
         }
@@ -100,7 +102,12 @@ impl<'a> Generator<'a> {
 
     fn open(&mut self, index: usize, request_count: usize) -> Result<Connection, Failure> {
         let stream = self.target.connect(index as u64)?;
-        let mut connection = Connection::new(self.opened, stream, self.args.size);
+        let mut payload = Payload::new(self.opened);
+        if self.args.framed {
+            payload = payload.framed(self.args.request_size());
+        }
+        let size = self.args.request_size();
+        let mut connection = Connection::new(self.opened, stream, payload, size);
         self.opened += 1;
         self.poll
             .registry()
@@ -120,9 +127,12 @@ impl<'a> Generator<'a> {
     fn measure(&mut self) -> Result<(u64, Duration), Failure> {
         self.latencies = Histogram::new();
         let replies_before = self.total;
+        self.tell("measuring");
         let started = Instant::now();
         self.turn_until(started + self.args.seconds)?;
-        Ok((self.total - replies_before, started.elapsed()))
+        let elapsed = started.elapsed();
+        self.tell("measured");
+        Ok((self.total - replies_before, elapsed))
     }
 
     /// Stops asking and waits for the replies still owed, so that the last bytes are verified too.
@@ -215,6 +225,13 @@ impl<'a> Generator<'a> {
             .deregister(&mut stream)
             .and_then(|()| stream.reset())
             .map_err(Failure::io("close a connection"))
+    }
+
+    /// For who starts the generator, and looks at the server meanwhile.
+    fn tell(&self, phase: &str) {
+        if self.args.progress {
+            eprintln!("{phase}");
+        }
     }
 
     fn report(&self, replies: u64, elapsed: Duration) -> Report<'_> {

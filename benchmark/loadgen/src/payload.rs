@@ -7,15 +7,22 @@
 //!           └─────────┴──────────┴───────────┘
 //! ```
 //! A reply that is shifted, repeated or someone else's therefore differs within a byte or two.
+//!
+//! In a stream of frames the first four bytes of each frame are the size of the rest instead.
 
 /// How many bytes are compared at a time.
 const BLOCK_SIZE: usize = 4096;
+
+/// The size in front of a frame.
+pub(crate) const HEADER_SIZE: usize = 4;
 
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Payload {
     seed: u64,
+    /// Bytes from one header to the next, if the stream has frames.
+    frame_size: Option<u64>,
 }
 
 /// The first byte that is not what it should be.
@@ -30,6 +37,15 @@ impl Payload {
     pub(crate) fn new(connection_id: u64) -> Self {
         Self {
             seed: mix(connection_id.wrapping_add(1)),
+            frame_size: None,
+        }
+    }
+
+    /// The same stream, cut into frames of so many bytes, header included.
+    pub(crate) fn framed(self, frame_size: usize) -> Self {
+        Self {
+            frame_size: Some(frame_size as u64),
+            ..self
         }
     }
 
@@ -51,6 +67,9 @@ impl Payload {
         }
         let tail = words.into_remainder();
         tail.copy_from_slice(&self.word(word_index)[..tail.len()]);
+        if let Some(frame_size) = self.frame_size {
+            put_headers(frame_size, position, out);
+        }
     }
 
     /// Compares every byte of `bytes` with the stream from `position` on.
@@ -70,6 +89,21 @@ impl Payload {
 
     fn word(self, index: u64) -> [u8; 8] {
         mix(self.seed ^ index.wrapping_mul(GOLDEN_RATIO)).to_le_bytes()
+    }
+}
+
+/// Overwrites what of headers lies in the bytes at `position`.
+fn put_headers(frame_size: u64, position: u64, out: &mut [u8]) {
+    let rest = u32::try_from(frame_size - HEADER_SIZE as u64).expect("sizes have 32 bits");
+    let end = position + out.len() as u64;
+    let mut header_at = position - position % frame_size;
+    while header_at < end {
+        for (at, byte) in (header_at..end).zip(rest.to_be_bytes()) {
+            if let Some(offset) = at.checked_sub(position) {
+                out[usize::try_from(offset).expect("an index of `out`")] = byte;
+            }
+        }
+        header_at += frame_size;
     }
 }
 
@@ -121,6 +155,26 @@ mod tests {
         for position in [0, 1, 7, 8, 4095, u64::from(u32::MAX) - 3] {
             let bytes = stream(payload, position, 3 * BLOCK_SIZE + 5);
             assert_eq!(payload.verify(position, &bytes), Ok(()));
+        }
+    }
+
+    #[test]
+    fn frames_begin_with_the_size_of_the_rest_wherever_one_starts() {
+        for frame_size in [5, 8, 13] {
+            let payload = Payload::new(3).framed(frame_size);
+            let whole = stream(payload, 0, 64);
+            let rest = u32::try_from(frame_size).unwrap() - 4;
+            for frame in whole.chunks_exact(frame_size) {
+                assert_eq!(frame[..4], rest.to_be_bytes());
+            }
+            for start in 0..32 {
+                for size in 0..32 {
+                    let part = stream(payload, start as u64, size);
+                    assert_eq!(part, whole[start..start + size], "{size} bytes at {start}");
+                }
+            }
+            let bare = stream(Payload::new(3), 0, 64);
+            assert_eq!(whole[4], bare[4], "what follows a header is what it was");
         }
     }
 

@@ -26,13 +26,14 @@ impl Report<'_> {
         let micros = |share| self.latencies.percentile(share).as_secs_f64() * 1e6;
         println!(
             "{{\"mode\":\"{}\",\"connections\":{},\"size\":{},\"depth\":{},\"seconds\":{:.3},\
-             \"rps\":{per_second:.1},\"total\":{},\"p50us\":{:.1},\"p99us\":{:.1},\
+             \"rps\":{per_second:.1},\"replies\":{},\"total\":{},\"p50us\":{:.1},\"p99us\":{:.1},\
              \"p999us\":{:.1},\"mb_per_s\":{:.2}}}",
             self.args.mode.name(),
             self.args.connections,
             self.args.size,
             self.args.depth,
             self.elapsed.as_secs_f64(),
+            self.replies,
             self.total,
             micros(0.5),
             micros(0.99),

@@ -91,6 +91,47 @@ fn an_honest_server_passes_in_every_mode() {
     assert_passes(&load(server, &["--mode=idle"]));
 }
 
+/// Answers each frame with one that has the same payload, and ends where there is none.
+fn answer_frames(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut header = [0; 4];
+    while stream.read_exact(&mut header).is_ok() {
+        let size = usize::try_from(u32::from_be_bytes(header)).unwrap();
+        if size > 100_000 {
+            break;
+        }
+        let mut reply = header.to_vec();
+        reply.resize(4 + size, 0);
+        stream.read_exact(&mut reply[4..])?;
+        stream.write_all(&reply)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_of_frames_is_sent_frames_only_if_wanted() {
+    let server = serve(answer_frames);
+    assert_passes(&load(server, &["--framed"]));
+    assert_passes(&load(server, &["--framed", "--size=70000", "--depth=4"]));
+    assert_passes(&load(server, &["--framed", "--mode=short", "--size=1"]));
+    assert_fails_with(&load(server, &[]), "closed early");
+}
+
+#[test]
+fn idle_connections_make_one_request_and_are_verified_to_their_end() {
+    let server = serve(echo);
+    let output = load(server, &["--idle=50", "--progress"]);
+    assert_passes(&output);
+    let phases = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(phases, "measuring\nmeasured\n");
+    let server = serve(|mut stream| {
+        let mut writer = stream.try_clone()?;
+        let had_one_request = std::io::copy(&mut stream, &mut writer)? == 1024;
+        writer.write_all(if had_one_request { b"x" } else { b"" })
+    });
+    assert_passes(&load(server, &[]));
+    assert_fails_with(&load(server, &["--idle=1"]), "surplus bytes");
+}
+
 #[test]
 fn a_unix_socket_is_served_too() {
     let path = std::env::temp_dir().join(format!("nodepoll-loadgen-{}", std::process::id()));
