@@ -11,7 +11,8 @@ import { runScript, setup } from '../scripts/setup.mjs'
 import { describeMachine } from './machine.mjs'
 import { readOptions } from './options.mjs'
 import { clearProgress, showPhase } from './progress.mjs'
-import { align, median, withSpread } from './table.mjs'
+import { median } from './statistics.mjs'
+import { align, withSpread } from './table.mjs'
 
 const purpose =
   'Measures calls on LinkBuffers beside the same with Buffers alone, as one writes it for\n' +

@@ -5,7 +5,7 @@ import { describeMachine } from './machine.mjs'
 import { measure, servers } from './measure.mjs'
 import { integer, number, readOptions } from './options.mjs'
 import { clearProgress, showPhase, showRate } from './progress.mjs'
-import { renderTable } from './table.mjs'
+import { renderTables } from './table.mjs'
 
 const purpose =
   'Runs an echo server on node:net, then one on nodepoll, each in a process of its own,\n' +
@@ -38,6 +38,11 @@ const declarations = {
   },
 }
 
+const TABLES = [
+  ['rps', 'processCpuUs', 'mainCpuUs'],
+  ['p50us', 'p99us', 'memoryMiB'],
+]
+
 await runScript(async () => {
   const { seconds, connections, size, depth } = readOptions('demo', purpose, declarations)
   await setup({ withLoadgen: true })
@@ -47,17 +52,15 @@ An echo server on node:net and on nodepoll, one after the other, ${seconds} s ea
 ${connections} connections, ${formatSize(size)} a request, ${depth} in flight on each connection.
 ${describeMachine()}
 `)
-  const results = new Map()
+  const results = {}
   for (const server of servers) {
     const label = `measuring ${server.name}`
     showPhase(label)
-    results.set(server.name, [
-      await measure(server, load, seconds, (rate) => showRate(label, rate)),
-    ])
+    results[server.name] = [await measure(server, load, seconds, (rate) => showRate(label, rate))]
   }
   clearProgress()
-  console.log(renderTable('', results))
-  const replies = [...results.values()].reduce((sum, [{ total }]) => sum + total, 0)
+  console.log(renderTables('', results, TABLES, servers[0].name))
+  const replies = Object.values(results).reduce((sum, [{ total }]) => sum + total, 0)
   const mebibytes = Math.round((replies * size) / 1024 / 1024)
   console.log(`
 Verified: ${replies.toLocaleString('en-US')} replies, ${mebibytes.toLocaleString('en-US')} MiB, \

@@ -1,33 +1,39 @@
-// A load in the notation of the command line: [short:]CONNECTIONSxSIZE[xDEPTH], as in 16x64Bx32.
+// A load in the notation of the command line: [KIND:]CONNECTIONSxSIZE[xDEPTH][+IDLE], as in
+// 16x64Bx32 or rpc:100x1KiB+4000.
 import { PlainError } from '../scripts/requirements.mjs'
 
 const units = { B: 1, KiB: 1024, MiB: 1024 * 1024 }
-const pattern = /^(?:(short):)?([1-9]\d{0,5})x([1-9]\d{0,8})(B|KiB|MiB)(?:x([1-9]\d{0,5}))?$/
+const pattern =
+  /^(?:(short|rpc|idle):)?([1-9]\d{0,5})x([1-9]\d{0,8})(B|KiB|MiB)(?:x([1-9]\d{0,5}))?(?:\+([1-9]\d{0,5}))?$/
 
-/** The loads that claims are made on. */
-export const defaultLoads = [
-  '100x1KiB',
-  '1x64B',
-  '16x64Bx32',
-  '1000x1KiB',
-  '4x1MiB',
-  'short:100x1KiB',
-]
+/** What a KIND makes of the load: what connections do, and whether what they send has frames. */
+const kinds = {
+  echo: { mode: 'echo', protocol: 'echo' },
+  short: { mode: 'short', protocol: 'echo' },
+  rpc: { mode: 'echo', protocol: 'rpc' },
+  idle: { mode: 'idle', protocol: 'echo' },
+}
 
+/**
+ * `connections` with `depth` requests of `size` bytes in flight on each, and `idle` silent ones
+ * beside them.
+ */
 export function parseLoad(name) {
   const match = pattern.exec(name)
   if (match === null) {
     throw new PlainError(
-      `'${name}' is not a load: [short:]CONNECTIONSxSIZE[xDEPTH], such as 100x1KiB or 16x64Bx32`,
+      `'${name}' is not a load: [short:|rpc:|idle:]CONNECTIONSxSIZE[xDEPTH][+IDLE], ` +
+        'such as 100x1KiB, 16x64Bx32 or rpc:100x1KiB+4000',
     )
   }
-  const [, mode = 'echo', connections, size, unit, depth = '1'] = match
+  const [, kind = 'echo', connections, size, unit, depth = '1', idle = '0'] = match
   return {
     name,
-    mode,
+    ...kinds[kind],
     connections: Number(connections),
     size: Number(size) * units[unit],
     depth: Number(depth),
+    idle: Number(idle),
   }
 }
 

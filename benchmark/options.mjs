@@ -3,6 +3,9 @@ import util from 'node:util'
 
 import { PlainError } from '../scripts/requirements.mjs'
 
+/** Where explanations begin. */
+const HELP_COLUMN = 23
+
 /**
  * Reads process.argv by `declarations`, an object of
  * `{ help, value?, default?, multiple?, read? }`: `value` names the argument (a switch has none),
@@ -72,7 +75,8 @@ function usage(command, purpose, entries) {
   const lines = [...entries, ['help', { help: 'print this' }]].map(([name, one]) => {
     const left = one.value === undefined ? `--${name}` : `--${name} ${one.value}`
     const shown = one.value !== undefined && one.default !== undefined
-    return `  ${left.padEnd(20)} ${one.help}${shown ? ` (default ${one.default})` : ''}`
+    const help = `${one.help}${shown ? ` (default ${one.default})` : ''}`
+    return `  ${left.padEnd(HELP_COLUMN - 3)} ${help.replaceAll('\n', `\n${' '.repeat(HELP_COLUMN)}`)}`
   })
   return `${purpose}\n\nUsage: npm run ${command} -- [options]\n\n${lines.join('\n')}`
 }

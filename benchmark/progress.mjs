@@ -14,3 +14,25 @@ export function showRate(label, requestsPerSecond) {
 export function clearProgress() {
   if (isTerminal) process.stderr.write('\r\x1b[K')
 }
+
+/** Counts what is to be done, and tells how long the rest may take once it can be known. */
+export class Schedule {
+  #total
+  #begun = 0
+  #startedAt = performance.now()
+
+  constructor(total) {
+    this.#total = total
+  }
+
+  /** For the label of the next one: `[12/210, about 9 min left]`. */
+  next() {
+    const done = this.#begun
+    this.#begun += 1
+    const place = `${this.#begun}/${this.#total}`
+    if (done === 0) return `[${place}]`
+    const leftMs = ((performance.now() - this.#startedAt) / done) * (this.#total - done)
+    const left = leftMs < 90_000 ? `${Math.ceil(leftMs / 1000)} s` : `${Math.ceil(leftMs / 60_000)} min`
+    return `[${place}, about ${left} left]`
+  }
+}

@@ -1,49 +1,41 @@
-// Results of two or more servers side by side: medians, spread, ratio of the last to the first.
+// Results as text.
+import { formatSpread, metrics } from './metrics.mjs'
+import { spreadOf, summarize } from './statistics.mjs'
 
-const metrics = [
-  { label: 'requests/s', key: 'rps', digits: 0 },
-  { label: 'CPU of the JavaScript thread, µs/request', key: 'mainCpuUs', digits: 2 },
-  { label: 'CPU of the whole process, µs/request', key: 'processCpuUs', digits: 2 },
-  { label: 'latency p50, µs', key: 'p50us', digits: 0 },
-  { label: 'latency p99, µs', key: 'p99us', digits: 0 },
-  { label: 'memory, MiB', key: 'memoryMiB', digits: 0 },
-]
+/**
+ * Tables of the servers under one load, one for each list of metrics in `tables`. `results` maps
+ * each server's name to its rounds; ratios are to `baseline`, a name.
+ */
+export function renderTables(title, results, tables, baseline) {
+  return tables
+    .map((keys, index) => renderTable(index === 0 ? title : '', results, keys, baseline))
+    .join('\n\n')
+}
 
-/** `results` maps each server's name to its rounds; ratios are taken round by round. */
-export function renderTable(title, results) {
-  const names = [...results.keys()]
-  const rounds = [...results.values()]
-  const ratioTitle = `${names.at(-1)} / ${names[0]}`
-  const rows = metrics.map(({ label, key, digits }) => [
-    label,
-    ...rounds.map((all) =>
-      withSpread(
-        all.map((round) => round[key]),
-        digits,
-      ),
-    ),
-    withSpread(
-      rounds.at(-1).map((round, i) => round[key] / rounds[0][i][key]),
-      2,
-    ),
+function renderTable(title, results, keys, baseline) {
+  const heading = keys.flatMap((key) => [
+    metrics[key].label,
+    ...(metrics[key].hasRatio ? ['×'] : []),
   ])
-  return align([[title, ...names, ratioTitle], ...rows])
+  const rows = Object.entries(results).map(([name, rounds]) => {
+    if (rounds.every(({ error }) => error !== undefined)) {
+      return [name, 'failed', ...heading.slice(1).map(() => '')]
+    }
+    return [name, ...keys.flatMap((key) => cellsOf(rounds, results[baseline], key))]
+  })
+  return align([[title, ...heading], ...rows])
 }
 
-export function median(values) {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+function cellsOf(rounds, baseline, key) {
+  const { digits, hasRatio } = metrics[key]
+  const summary = summarize(rounds, baseline ?? [], key)
+  const value = formatSpread(summary, digits)
+  return hasRatio ? [value, summary.ratio?.median.toFixed(2) ?? '-'] : [value]
 }
 
-/** `median (min–max)`, the spread only where there are several values, `-` where there is none. */
+/** `median (min–max)` of values. */
 export function withSpread(values, digits) {
-  if (!values.every(Number.isFinite)) return '-'
-  const format = (value) =>
-    value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
-  if (values.length === 1) return format(values[0])
-  const [low, high] = [Math.min(...values), Math.max(...values)]
-  return `${format(median(values))} (${format(low)}–${format(high)})`
+  return formatSpread(spreadOf(values), digits)
 }
 
 /** The first column to the left, the others to the right, a rule under the heading. */

@@ -1,7 +1,8 @@
 // Makes a fresh clone ready to use, and does nothing for what is ready already:
-// npm packages, the native library, the TypeScript build and, on request, the load generator.
+// npm packages, the native library, the TypeScript build and, on request, what benchmarks need:
+// the load generator, packages of their report, and other runtimes to compare with.
 //
-//   node scripts/setup.mjs [--with-loadgen]
+//   node scripts/setup.mjs [--with-loadgen] [--with-report]
 //
 // Each step is remembered in .setup/ by a hash of what it was made from.
 import { spawn } from 'node:child_process'
@@ -21,18 +22,20 @@ import { fileURLToPath } from 'node:url'
 import { requireNode, requireRust, PlainError } from './requirements.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const memory = join(root, '.setup')
+
+/** Where what is built for this repository alone is put. */
+export const setupFolder = join(root, '.setup')
 const executable = process.platform === 'win32' ? '.exe' : ''
 
 /** Where the load generator is put, whatever cargo's target directory is. */
-export const loadgenPath = join(memory, `nodepoll-loadgen${executable}`)
+export const loadgenPath = join(setupFolder, `nodepoll-loadgen${executable}`)
 
 const steps = [
   {
     name: 'npm packages',
     sources: ['package-lock.json'],
     exists: () => existsSync(join(root, 'node_modules')),
-    run: () => execute('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund']),
+    run: () => installPackages('.'),
   },
   {
     name: 'native library',
@@ -53,27 +56,43 @@ const steps = [
     name: 'load generator',
     sources: ['Cargo.toml', 'Cargo.lock', 'benchmark/loadgen'],
     needsRust: true,
-    optional: 'loadgen',
+    option: 'withLoadgen',
     exists: () => existsSync(loadgenPath),
     run: buildLoadgen,
   },
   {
     name: 'packages of the site',
     sources: ['site/package-lock.json'],
-    optional: 'site',
+    option: 'withSite',
     exists: () => existsSync(join(root, 'site/node_modules')),
-    run: () =>
-      execute('npm', ['ci', '--prefix=site', '--prefer-offline', '--no-audit', '--no-fund']),
+    run: () => installPackages('site'),
+  },
+  {
+    name: 'packages of the report',
+    sources: ['benchmark/report/package-lock.json'],
+    option: 'withReport',
+    exists: () => existsSync(join(root, 'benchmark/report/node_modules')),
+    run: () => installPackages('benchmark/report'),
+  },
+  {
+    name: 'rival runtimes',
+    sources: ['benchmark/rivals/package-lock.json'],
+    option: 'withRivals',
+    exists: () => existsSync(join(root, 'benchmark/rivals/node_modules')),
+    run: () => installPackages('benchmark/rivals'),
   },
 ]
 
-/** Runs the steps that are due; throws a `PlainError` when the machine or a step fails. */
-export async function setup({ withLoadgen = false, withSite = false } = {}) {
-  const wanted = { loadgen: withLoadgen, site: withSite }
-  mkdirSync(memory, { recursive: true })
+/**
+ * Runs the steps that are due; throws a `PlainError` when the machine or a step fails. `wanted`
+ * are those that not everybody needs: `withLoadgen`, `withSite`, `withReport`,
+ * `withRivals`.
+ */
+export async function setup(wanted = {}) {
+  mkdirSync(setupFolder, { recursive: true })
   let isRustChecked = false
   for (const step of steps) {
-    if (step.optional !== undefined && !wanted[step.optional]) continue
+    if (step.option !== undefined && !wanted[step.option]) continue
     const stamp = stampOf(step.name)
     // Taken before the step runs: what is edited meanwhile counts as not yet built.
     const hash = hashOf(step.sources)
@@ -88,7 +107,7 @@ export async function setup({ withLoadgen = false, withSite = false } = {}) {
 
 /** Where the hash of a step's sources is kept. */
 function stampOf(name) {
-  return join(memory, `${name.replaceAll(' ', '-')}.sha256`)
+  return join(setupFolder, `${name.replaceAll(' ', '-')}.sha256`)
 }
 
 /**
@@ -104,6 +123,11 @@ export async function runScript(main) {
     console.error(`\n${error.message}`)
     process.exit(1)
   }
+}
+
+function installPackages(folder) {
+  const options = ['--prefer-offline', '--no-audit', '--no-fund']
+  return execute('npm', ['ci', ...options], join(root, folder))
 }
 
 async function buildLoadgen() {
@@ -138,10 +162,10 @@ async function report(step) {
 }
 
 /** Resolves with stdout; a failure shows all the tool has said. */
-function execute(command, args) {
+function execute(command, args, cwd = root) {
   return new Promise((done, fail) => {
     const child = spawn(command, args, {
-      cwd: root,
+      cwd,
       stdio: ['ignore', 'pipe', 'pipe'],
       // npm is a script there, and only a shell starts scripts.
       shell: process.platform === 'win32',
@@ -208,5 +232,8 @@ export function isMain(url) {
 }
 
 if (isMain(import.meta.url)) {
-  await runScript(() => setup({ withLoadgen: process.argv.includes('--with-loadgen') }))
+  const has = (flag) => process.argv.includes(flag)
+  await runScript(() =>
+    setup({ withLoadgen: has('--with-loadgen'), withReport: has('--with-report') }),
+  )
 }

@@ -29,6 +29,8 @@ const steps = [
   ['docs:build'],
   ['demo', '--', '--seconds', '2'],
   ['soak', '--', '--minutes', '1'],
+  ['test:report'],
+  ['bench', '--', '--quick'],
   ['bench:check'],
 ]
 const defaultStepCount = 3
@@ -50,7 +52,8 @@ const isAll = process.argv.includes('--all')
 
 printHeader('setup')
 const setup = fileURLToPath(new URL('setup.mjs', import.meta.url))
-const setupCode = await run(process.execPath, [setup, ...(isAll ? ['--with-loadgen'] : [])])
+const benchmarkOptions = isAll ? ['--with-loadgen', '--with-report'] : []
+const setupCode = await run(process.execPath, [setup, ...benchmarkOptions])
 if (setupCode === 0) {
   for (const step of isAll ? steps : steps.slice(0, defaultStepCount)) await runStep(step)
 } else {

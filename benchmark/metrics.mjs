@@ -1,0 +1,75 @@
+// What is told of a measurement, by the key it has there: how a table heads it, how a chart is
+// called, and which way is better. A ratio to the baseline is told for what two servers are
+// compared by.
+
+export const metrics = {
+  rps: {
+    label: 'requests/s',
+    title: 'Requests per second',
+    better: 'more',
+    digits: 0,
+    hasRatio: true,
+  },
+  mb_per_s: {
+    label: 'MB/s each way',
+    title: 'Megabytes per second, each way',
+    better: 'more',
+    digits: 0,
+    hasRatio: true,
+  },
+  processCpuUs: {
+    label: 'CPU, µs/request',
+    title: 'CPU time of the whole process per request, µs',
+    better: 'less',
+    digits: 2,
+    hasRatio: true,
+  },
+  mainCpuUs: {
+    label: 'its JavaScript thread, µs/request',
+    title: 'CPU time of the JavaScript thread per request, µs',
+    better: 'less',
+    digits: 2,
+  },
+  p50us: { label: 'p50, µs', title: 'Median latency, µs', better: 'less', digits: 0 },
+  p99us: { label: 'p99, µs', title: '99th percentile of latency, µs', better: 'less', digits: 0 },
+  p999us: {
+    label: 'p99.9, µs',
+    title: '99.9th percentile of latency, µs',
+    better: 'less',
+    digits: 0,
+  },
+  memoryMiB: { label: 'memory, MiB', title: 'Resident memory, MiB', better: 'less', digits: 0 },
+  bytesPerConnection: {
+    label: 'bytes/connection',
+    title: 'Resident bytes per idle connection',
+    better: 'less',
+    digits: 0,
+    hasRatio: true,
+  },
+  delayP50Ms: { label: 'delay p50, ms', title: 'Median delay, ms', better: 'less', digits: 2 },
+  delayP99Ms: {
+    label: 'delay p99, ms',
+    title: '99th percentile of delay, ms',
+    better: 'less',
+    digits: 2,
+    hasRatio: true,
+  },
+  delayMaxMs: { label: 'delay max, ms', title: 'Longest delay, ms', better: 'less', digits: 1 },
+}
+
+/** `1,234.5`, with so many digits behind the point. */
+export function formatNumber(value, digits) {
+  return value.toLocaleString('en-US', {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  })
+}
+
+/** `median (min–max)`, the spread only where there is one, `-` where there is nothing. */
+export function formatSpread(spread, digits) {
+  if (spread?.median === undefined) return '-'
+  const format = (value) => formatNumber(value, digits)
+  const middle = format(spread.median)
+  if (spread.min === spread.max) return middle
+  return `${middle} (${format(spread.min)}–${format(spread.max)})`
+}
