@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 
 import { runScript, setup } from '../scripts/setup.mjs'
 import { PlainError } from '../scripts/requirements.mjs'
-import { parsePinning, planPinning } from './cores.mjs'
+import { describePinning, parsePinning, planPinning } from './cores.mjs'
 import { parseLoad } from './load.mjs'
 import { describeMachine, machineFacts } from './machine.mjs'
 import { measure, measureIdle } from './measure.mjs'
@@ -13,7 +13,7 @@ import { integer, number, readOptions } from './options.mjs'
 import { clearProgress, Schedule, showPhase, showRate } from './progress.mjs'
 import * as results from './results.mjs'
 import { findRivals, parseRival } from './rivals.mjs'
-import { describeLoad, ownLoads, parseScenario, scenarios } from './scenarios.mjs'
+import { describeLoad, ownLoads, parseScenario, scenarios, tablesOf } from './scenarios.mjs'
 import { renderTables } from './table.mjs'
 
 const outputFolder = fileURLToPath(new URL('output/', import.meta.url))
@@ -80,7 +80,7 @@ await runScript(async () => {
   })
   const told = options.from?.map(results.readResults)
   const found = told === undefined ? await measureAll(options) : results.mergeResults(told)
-  if (told !== undefined) for (const entry of found.measured) console.log(`${tablesOf(entry)}\n`)
+  if (told !== undefined) for (const entry of found.measured) console.log(`${toText(entry)}\n`)
   await write(found, options)
   const failures = results.failuresOf(found)
   if (failures.length > 0) throw new PlainError(`Failed:\n${failures.join('\n')}`)
@@ -104,7 +104,7 @@ async function measureAll(options) {
   for (const { name, reason } of leftOut) console.log(`  ${name.padEnd(16)} left out: ${reason}`)
   const times = rounds === 1 ? '1 round' : `${rounds} rounds`
   console.log(`${times} of ${seconds} s after ${warmup} s of warm-up: median (min–max)`)
-  console.log(`${describePinning(pinning)}\n`)
+  console.log(`Cores: ${describePinning(pinning)}\n`)
 
   const plan = planOf(options, rivals)
   const schedule = new Schedule(plan.reduce((sum, one) => sum + one.rivals.length * rounds, 0))
@@ -154,7 +154,7 @@ async function measureInTurn({ scenario, load, rivals }, context) {
     }
   }
   clearProgress()
-  if (rivals.length > 0) console.log(`${tablesOf(found.measured.at(-1))}\n`)
+  if (rivals.length > 0) console.log(`${toText(found.measured.at(-1))}\n`)
 }
 
 /** What failed is told too, and does not end the others. */
@@ -172,19 +172,9 @@ async function measureOnce(rival, scenario, load, { seconds, warmup, pinning, la
   }
 }
 
-function tablesOf({ scenario: name, load, results: byRival }) {
-  const scenario = scenarios.find((one) => one.name === name) ?? ownLoads
-  const tables = parseLoad(load).mode === 'idle' ? idleTables() : scenario.tables
-  return renderTables(describeLoad(load), byRival, tables, results.baselineOf(byRival))
-}
-
-function idleTables() {
-  return scenarios.find(({ name }) => name === 'memory').tables
-}
-
-function describePinning(pinning) {
-  if (pinning === undefined) return 'servers and load generator share all cores'
-  return `servers on core ${pinning.server}, load generator on core ${pinning.client}`
+function toText(entry) {
+  const baseline = results.baselineOf(entry.results)
+  return renderTables(describeLoad(entry.load), entry.results, tablesOf(entry), baseline)
 }
 
 async function write(found, { json, html, svg }) {

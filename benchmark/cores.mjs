@@ -34,6 +34,11 @@ export function planPinning(wanted, cores = allowedCores(), canPin = hasTaskset(
   return { server: server.join(','), client: String(cores.at(-1)) }
 }
 
+export function describePinning(pinning) {
+  if (pinning === undefined) return 'servers and load generator share all of them'
+  return `servers on ${pinning.server}, load generator on ${pinning.client}`
+}
+
 /** Of a list as in `0-3,8`. */
 export function parseCores(list) {
   return list.split(',').flatMap((range) => {

@@ -32,7 +32,8 @@ export class Schedule {
     const place = `${this.#begun}/${this.#total}`
     if (done === 0) return `[${place}]`
     const leftMs = ((performance.now() - this.#startedAt) / done) * (this.#total - done)
-    const left = leftMs < 90_000 ? `${Math.ceil(leftMs / 1000)} s` : `${Math.ceil(leftMs / 60_000)} min`
+    const left =
+      leftMs < 90_000 ? `${Math.ceil(leftMs / 1000)} s` : `${Math.ceil(leftMs / 60_000)} min`
     return `[${place}, about ${left} left]`
   }
 }

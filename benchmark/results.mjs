@@ -43,7 +43,9 @@ export function addRound(results, { scenario, load, rival, round }) {
 export function mergeResults([first, ...others]) {
   const merged = structuredClone(first)
   for (const other of others) {
-    const differing = COMMON.find((key) => JSON.stringify(other[key]) !== JSON.stringify(first[key]))
+    const differing = COMMON.find(
+      (key) => JSON.stringify(other[key]) !== JSON.stringify(first[key]),
+    )
     if (differing !== undefined) {
       throw new PlainError(`These results do not belong together: their ${differing} differs.`)
     }
@@ -87,7 +89,9 @@ export function stealOf({ measured }) {
 
 /** How often each server was measured under each load, the least and the most. */
 export function roundsOf({ measured }) {
-  return spreadOf(measured.flatMap(({ results }) => Object.values(results).map((all) => all.length)))
+  return spreadOf(
+    measured.flatMap(({ results }) => Object.values(results).map((all) => all.length)),
+  )
 }
 
 /** What went wrong, each once. */
@@ -108,7 +112,11 @@ function toKept(round) {
 /** The commit this was measured at, with a mark if files differ; `undefined` outside of git. */
 function readCommit() {
   try {
-    const options = { cwd: import.meta.dirname, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }
+    const options = {
+      cwd: import.meta.dirname,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }
     return execFileSync('git', ['describe', '--always', '--dirty'], options).trim()
   } catch {
     return undefined

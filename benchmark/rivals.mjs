@@ -64,7 +64,10 @@ function onNode(file, version) {
 
 /** The command line of a program in servers/, for either protocol. */
 function commandOf(runtime, file) {
-  return (protocol) => [...runtime, serverPath(protocol === 'rpc' ? `${file}-rpc.mjs` : `${file}.mjs`)]
+  return (protocol) => [
+    ...runtime,
+    serverPath(protocol === 'rpc' ? `${file}-rpc.mjs` : `${file}.mjs`),
+  ]
 }
 
 async function findBun() {

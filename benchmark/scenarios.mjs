@@ -102,6 +102,17 @@ export function parseScenario(name) {
   throw new PlainError(`'${name}' is none of ${names}`)
 }
 
+/** The scenario of results. */
+export function scenarioOf(name) {
+  return scenarios.find((scenario) => scenario.name === name) ?? ownLoads
+}
+
+/** The metrics that tables of an entry of results have. */
+export function tablesOf({ scenario, load }) {
+  const isIdle = parseLoad(load).mode === 'idle'
+  return isIdle ? scenarioOf('memory').tables : scenarioOf(scenario).tables
+}
+
 /** A load in words, as a heading in its scenario. */
 export function describeLoad(name) {
   const { mode, connections, depth, size, idle } = parseLoad(name)

@@ -49,6 +49,9 @@ function readMemory(pid) {
 /** Ticks of all cores since the machine was started. */
 function readMachine() {
   const [line] = readFileSync('/proc/stat', 'utf8').split('\n', 1)
-  const [user, nice, system, idle, wait, irq, softIrq, steal] = line.split(/ +/).slice(1).map(Number)
+  const [user, nice, system, idle, wait, irq, softIrq, steal] = line
+    .split(/ +/)
+    .slice(1)
+    .map(Number)
   return { steal, total: user + nice + system + idle + wait + irq + softIrq + steal }
 }

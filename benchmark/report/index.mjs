@@ -1,1 +1,2 @@
-export const renderReport = () => '', renderReadmeChart = () => ''
+export { renderReport } from './page.mjs'
+export { renderReadmeChart } from './readme-chart.mjs'
