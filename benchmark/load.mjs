@@ -3,8 +3,9 @@
 import { PlainError } from '../scripts/requirements.mjs'
 
 const units = { B: 1, KiB: 1024, MiB: 1024 * 1024 }
-const pattern =
-  /^(?:(short|rpc|idle):)?([1-9]\d{0,5})x([1-9]\d{0,8})(B|KiB|MiB)(?:x([1-9]\d{0,5}))?(?:\+([1-9]\d{0,5}))?$/
+const COUNT = '([1-9]\\d{0,5})'
+const SIZE = '([1-9]\\d{0,8})(B|KiB|MiB)'
+const pattern = new RegExp(`^(?:(short|rpc|idle):)?${COUNT}x${SIZE}(?:x${COUNT})?(?:\\+${COUNT})?$`)
 
 /** What a KIND makes of the load: what connections do, and whether what they send has frames. */
 const kinds = {

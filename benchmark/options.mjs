@@ -76,7 +76,8 @@ function usage(command, purpose, entries) {
     const left = one.value === undefined ? `--${name}` : `--${name} ${one.value}`
     const shown = one.value !== undefined && one.default !== undefined
     const help = `${one.help}${shown ? ` (default ${one.default})` : ''}`
-    return `  ${left.padEnd(HELP_COLUMN - 3)} ${help.replaceAll('\n', `\n${' '.repeat(HELP_COLUMN)}`)}`
+    const aligned = help.replaceAll('\n', `\n${' '.repeat(HELP_COLUMN)}`)
+    return `  ${left.padEnd(HELP_COLUMN - 3)} ${aligned}`
   })
   return `${purpose}\n\nUsage: npm run ${command} -- [options]\n\n${lines.join('\n')}`
 }

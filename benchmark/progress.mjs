@@ -8,7 +8,8 @@ export function showPhase(label) {
 
 export function showRate(label, requestsPerSecond) {
   if (!isTerminal) return
-  process.stderr.write(`\r\x1b[K${label} … ${requestsPerSecond.toLocaleString('en-US')} requests/s`)
+  const rate = requestsPerSecond.toLocaleString('en-US')
+  process.stderr.write(`\r\x1b[K${label} … ${rate} requests/s`)
 }
 
 export function clearProgress() {

@@ -105,8 +105,11 @@ function mergeByName(list, others) {
 }
 
 function toKept(round) {
-  const keep = (value) => (typeof value === 'number' ? Number(value.toFixed(DIGITS)) : value)
-  return Object.fromEntries(Object.entries(round).map(([key, value]) => [key, keep(value)]))
+  const entries = Object.entries(round).map(([key, value]) => [
+    key,
+    typeof value === 'number' ? Number(value.toFixed(DIGITS)) : value,
+  ])
+  return Object.fromEntries(entries)
 }
 
 /** The commit this was measured at, with a mark if files differ; `undefined` outside of git. */

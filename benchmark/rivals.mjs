@@ -117,7 +117,8 @@ function reasonOf(error) {
 }
 
 function nodepollVersion() {
-  return `nodepoll ${JSON.parse(readFileSync(packagePath, 'utf8')).version}, Node ${process.versions.node}`
+  const { version } = JSON.parse(readFileSync(packagePath, 'utf8'))
+  return `nodepoll ${version}, Node ${process.versions.node}`
 }
 
 function toOption(name) {

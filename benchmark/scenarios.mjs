@@ -1,5 +1,5 @@
 // What is measured by default. The first three are those of netpoll's own benchmark: requests in
-// frames, each answered by one with the same payload, by so many clients that each wait for a reply.
+// frames, each answered by one with the same payload, by clients that each wait for a reply.
 import { PlainError } from '../scripts/requirements.mjs'
 import { formatSize, parseLoad } from './load.mjs'
 
@@ -15,7 +15,7 @@ export const scenarios = [
   {
     name: 'long',
     title: 'Long connections',
-    text: 'Each client has a connection of its own, sends a frame of 1 KiB and waits for the reply.',
+    text: 'Each client has a connection of its own, sends 1 KiB and waits for the reply.',
     loads: ['rpc:100x1KiB', 'rpc:500x1KiB', 'rpc:1000x1KiB'],
     quick: ['rpc:100x1KiB'],
     tables: [perRequest, latencies],
@@ -54,7 +54,7 @@ export const scenarios = [
   {
     name: 'short',
     title: 'Short connections',
-    text: 'Each of 100 clients connects, sends 1 KiB to an echo server, gets it back, and begins anew.',
+    text: 'Each client connects, sends 1 KiB to an echo server, gets it back, and begins anew.',
     loads: ['short:100x1KiB'],
     quick: ['short:100x1KiB'],
     tables: [perRequest, latencies],
@@ -64,8 +64,8 @@ export const scenarios = [
     name: 'memory',
     title: 'Idle memory',
     text:
-      'By how much resident memory grows for each connection that has had one request and keeps silent, ' +
-      'from a fifth of them to all.',
+      'By how much resident memory grows for each connection that has had one request and keeps ' +
+      'silent, from a fifth of them to all.',
     loads: ['idle:10000x64B'],
     quick: ['idle:1000x64B'],
     tables: [['bytesPerConnection', 'memoryMiB']],
@@ -75,8 +75,8 @@ export const scenarios = [
     name: 'delay',
     title: 'Delay of the event loop',
     text:
-      'How late a timer of the server’s own process is under full load: what else the process has ' +
-      'to do waits as long. Measured by Node, so in its servers only.',
+      'How late a timer of the server’s own process is under full load: what else the process ' +
+      'has to do waits as long. Measured by Node, so in its servers only.',
     loads: ['rpc:100x1KiB', 'rpc:1000x1KiB'],
     quick: ['rpc:100x1KiB'],
     tables: [['delayP50Ms', 'delayP99Ms', 'delayMaxMs', 'rps']],

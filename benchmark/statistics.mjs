@@ -18,11 +18,14 @@ export function spreadOf(values) {
  * an `error`, do not count.
  */
 export function summarize(rounds, baseline, key) {
-  const isWhole = (round) => round !== undefined && round.error === undefined
   const values = rounds.filter(isWhole).map((round) => round[key])
   const pairs = rounds
     .map((round, index) => [round, baseline[index]])
     .filter((pair) => pair.every(isWhole))
   const ratios = pairs.map(([round, base]) => round[key] / base[key])
   return { ...spreadOf(values), ratio: spreadOf(ratios) }
+}
+
+function isWhole(round) {
+  return round !== undefined && round.error === undefined
 }

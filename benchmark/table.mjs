@@ -45,5 +45,5 @@ export function align(rows) {
     row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('   '),
   )
   lines.splice(1, 0, '─'.repeat(lines[0].length))
-  return lines.map((line) => `  ${line}`).join('\n')
+  return lines.map((line) => `  ${line}`.trimEnd()).join('\n')
 }

@@ -232,8 +232,11 @@ export function isMain(url) {
 }
 
 if (isMain(import.meta.url)) {
-  const has = (flag) => process.argv.includes(flag)
+  const flags = new Set(process.argv)
   await runScript(() =>
-    setup({ withLoadgen: has('--with-loadgen'), withReport: has('--with-report') }),
+    setup({ withLoadgen: flags.has('--with-loadgen'), withReport: flags.has('--with-report') }),
+  )
+  await runScript(() =>
+    setup({ withLoadgen: flags.has('--with-loadgen'), withReport: flags.has('--with-report') }),
   )
 }

@@ -95,30 +95,33 @@ function headings(groups) {
 
 function barMarks(bars, digits) {
   const place = { fy: 'group', y: 'name' }
-  const isOwn = ({ name }) => name === OWN
   const edge = { ...place, stroke: 'var(--ink)', inset: 4 }
+  const texts = { ...place, text: ({ median }) => formatNumber(median, digits) }
   return [
-    Plot.barX(bars, {
-      ...place,
-      x: 'median',
-      fill: (bar) => `var(--${isOwn(bar) ? 'own' : 'other'})`,
-    }),
+    Plot.barX(bars, { ...place, x: 'median', fill: colourOf }),
     Plot.ruleY(bars, { ...place, x1: 'min', x2: 'max', stroke: 'var(--ink)' }),
     Plot.tickX(bars, { ...edge, x: 'min' }),
     Plot.tickX(bars, { ...edge, x: 'max' }),
-    ...[true, false].flatMap((isBold) => {
-      const options = {
-        ...place,
-        filter: (bar) => isOwn(bar) === isBold,
-        fontWeight: isBold ? 700 : 400,
-      }
-      const text = ({ median }) => formatNumber(median, digits)
+    ...[isOwn, isOther].flatMap((filter) => {
+      const options = { filter, fontWeight: filter === isOwn ? 700 : 400 }
       return [
-        Plot.text(bars, { ...options, x: 0, text: 'name', textAnchor: 'end', dx: -8 }),
-        Plot.text(bars, { ...options, x: 'max', text, textAnchor: 'start', dx: 6 }),
+        Plot.text(bars, { ...place, ...options, x: 0, text: 'name', textAnchor: 'end', dx: -8 }),
+        Plot.text(bars, { ...texts, ...options, x: 'max', textAnchor: 'start', dx: 6 }),
       ]
     }),
   ]
+}
+
+function isOwn({ name }) {
+  return name === OWN
+}
+
+function isOther(bar) {
+  return !isOwn(bar)
+}
+
+function colourOf(bar) {
+  return isOwn(bar) ? 'var(--own)' : 'var(--other)'
 }
 
 /** The numbers, for who does not see the bars. */

@@ -42,9 +42,10 @@ verifies every byte. They took turns, round by round.</p>
 ${renderFacts(found)}
 <p>A bar is the median of all rounds, the line over it reaches from the least to the most of them.
 Ratios (×) are to ${htmlEscape(baselineName(found))}, taken round by round. CPU time is that
-of the whole process, by the scheduler’s own count; it depends less on who else uses the machine than requests per second.</p>
+of the whole process, by the scheduler’s own count; it depends less on who else uses the
+machine than requests per second.</p>
 <nav aria-label="Scenarios"><ul>
-${sections.map(({ name, title }) => htmlEscape`<li><a href="#${name}">${title}</a></li>`).join('\n')}
+${sections.map(renderLink).join('\n')}
 </ul></nav>
 </header>
 <main>
@@ -68,14 +69,15 @@ function renderFacts(found) {
     ...rivals.map(({ name, version }) => [name, version]),
     ...leftOut.map(({ name, reason }) => [name, `left out: ${reason}`]),
   ]
-  return `<dl>\n${facts.map(([term, text]) => htmlEscape`<dt>${term}</dt><dd>${text}</dd>`).join('\n')}\n</dl>`
+  const rows = facts.map(([term, text]) => htmlEscape`<dt>${term}</dt><dd>${text}</dd>`)
+  return `<dl>\n${rows.join('\n')}\n</dl>`
 }
 
 /** What the hypervisor gave to others: with much of it, a run says little. */
 function describeSteal(steal) {
   if (steal === undefined) return 'unknown'
-  const percent = (share) => `${formatNumber(share * 100, 1)} %`
-  return `${percent(steal.median)} of the machine’s time, at most ${percent(steal.max)}`
+  const [middle, most] = [steal.median, steal.max].map((share) => formatNumber(share * 100, 1))
+  return `${middle} % of the machine’s time, at most ${most} %`
 }
 
 function renderSection({ name, title, text, charts, entries }) {
@@ -117,7 +119,7 @@ function renderTable(entry) {
   )
   return `<div class="scroll" tabindex="0"><table>
 <caption>${htmlEscape(describeLoad(load))}</caption>
-<thead><tr><th scope="col">server</th>${headings.map((text) => htmlEscape`<th scope="col">${text}</th>`).join('')}</tr></thead>
+<thead><tr>${['server', ...headings].map(renderHeading).join('')}</tr></thead>
 <tbody>
 ${rows.join('\n')}
 </tbody>
@@ -134,8 +136,17 @@ function renderCells(keys, columns, rounds, baseline) {
 function renderCell(key, summary) {
   const { digits, hasRatio } = metrics[key]
   const [middle, range] = formatSpread(summary, digits).split(' ')
-  const value = `<td>${middle}${range === undefined ? '' : `<small>${range.slice(1, -1)}</small>`}</td>`
+  const spread = range === undefined ? '' : `<small>${range.slice(1, -1)}</small>`
+  const value = `<td>${middle}${spread}</td>`
   return hasRatio ? `${value}<td>${summary.ratio?.median.toFixed(2) ?? '-'}</td>` : value
+}
+
+function renderLink({ name, title }) {
+  return htmlEscape`<li><a href="#${name}">${title}</a></li>`
+}
+
+function renderHeading(text) {
+  return htmlEscape`<th scope="col">${text}</th>`
 }
 
 function baselineName({ measured }) {

@@ -36,9 +36,11 @@ ${panels.map(renderPanel).join('\n')}
 
 function renderPanel({ key, bars }, index) {
   const { title, better } = metrics[key]
+  const chart = renderBars(metrics[key], bars, { width: PANEL_WIDTH })
   return `<g transform="translate(${PADDING + index * (PANEL_WIDTH + PADDING)},${PADDING})">
 <text y="15" font-size="14" font-weight="600" fill="var(--ink)">${htmlEscape(title)}</text>
-<text y="15" x="${PANEL_WIDTH}" text-anchor="end" font-size="12" fill="var(--soft)">${better} is better</text>
-<g transform="translate(0,${TITLE_HEIGHT})">${renderBars(metrics[key], bars, { width: PANEL_WIDTH })}</g>
+<text y="15" x="${PANEL_WIDTH}" text-anchor="end" font-size="12" fill="var(--soft)">\
+${better} is better</text>
+<g transform="translate(0,${TITLE_HEIGHT})">${chart}</g>
 </g>`
 }

@@ -16,13 +16,12 @@ export function listenWithOnread(port, makeHandler) {
   const server = net.createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
     const { _handle: handle } = accepted
     accepted._handle = null
-    let handler
     const callback = (length) => {
       handler(memory.subarray(0, length))
       return true
     }
     const socket = new net.Socket({ handle, onread: { buffer: memory, callback } })
-    handler = makeHandler(socket)
+    const handler = makeHandler(socket)
     // A peer that resets its connection ends that connection only.
     socket.on('error', () => {})
     socket.resume()
