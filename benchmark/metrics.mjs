@@ -68,8 +68,7 @@ export function formatNumber(value, digits) {
 /** `median (min–max)`, the spread only where there is one, `-` where there is nothing. */
 export function formatSpread(spread, digits) {
   if (spread?.median === undefined) return '-'
-  const format = (value) => formatNumber(value, digits)
-  const middle = format(spread.median)
-  if (spread.min === spread.max) return middle
-  return `${middle} (${format(spread.min)}–${format(spread.max)})`
+  const { median, min, max } = spread
+  const [middle, least, most] = [median, min, max].map((value) => formatNumber(value, digits))
+  return least === most ? middle : `${middle} (${least}–${most})`
 }

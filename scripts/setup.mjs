@@ -236,7 +236,4 @@ if (isMain(import.meta.url)) {
   await runScript(() =>
     setup({ withLoadgen: flags.has('--with-loadgen'), withReport: flags.has('--with-report') }),
   )
-  await runScript(() =>
-    setup({ withLoadgen: flags.has('--with-loadgen'), withReport: flags.has('--with-report') }),
-  )
 }

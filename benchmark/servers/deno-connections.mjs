@@ -17,6 +17,7 @@ export async function listen(port, makeAnswer) {
   }
 }
 
+/** A read that waits holds its memory, so each connection has some of its own. */
 async function serve(connection, answer) {
   const memory = new Uint8Array(READ_BYTES)
   try {
