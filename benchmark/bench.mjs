@@ -13,7 +13,7 @@ import { integer, number, readOptions } from './options.mjs'
 import { clearProgress, Schedule, showPhase, showRate } from './progress.mjs'
 import * as results from './results.mjs'
 import { findRivals, parseRival } from './rivals.mjs'
-import { describeLoad, ownLoads, parseScenario, scenarios, tablesOf } from './scenarios.mjs'
+import { describeLoad, parseScenario, scenarios, scenarioWith, tablesOf } from './scenarios.mjs'
 import { renderTables } from './table.mjs'
 
 const outputFolder = fileURLToPath(new URL('output/', import.meta.url))
@@ -131,7 +131,8 @@ function planOf({ quick, scenario: wanted, load: own = [] }, rivals) {
     const loads = quick ? scenario.quick : scenario.loads
     return loads.map((name) => ({ scenario, load: parseLoad(name), rivals: able }))
   })
-  return [...planned, ...own.map((load) => ({ scenario: ownLoads, load, rivals }))]
+  const added = own.map((load) => ({ scenario: scenarioWith(load.name), load, rivals }))
+  return [...planned, ...added]
 }
 
 async function measureInTurn({ scenario, load, rivals }, context) {

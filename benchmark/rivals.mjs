@@ -16,6 +16,9 @@ const rivalsFolder = fileURLToPath(new URL('rivals/', import.meta.url))
 const goFolder = serverPath('go-netpoll')
 const packagePath = fileURLToPath(new URL('../package.json', import.meta.url))
 
+/** For what has to be fetched first; without a network that may never end. */
+const BUILD_TIMEOUT_MS = 180_000
+
 /** Whom the others are compared with, if it is measured. */
 export const BASELINE = 'node:net'
 
@@ -28,6 +31,9 @@ const candidates = [
   { name: 'Go netpoll', find: findGo },
   { name: 'nodepoll', find: () => onNode('nodepoll', nodepollVersion()) },
 ]
+
+/** What rivals/package.json brings. */
+const installable = new Set(['bun', 'deno'])
 
 /** For `read` of an option: a name without regard to case, blanks as hyphens. */
 export function parseRival(text) {
@@ -90,7 +96,9 @@ async function findGo() {
   const [, go] = /go(\d[\w.]*)/.exec(line)
   const [, netpoll] = /cloudwego\/netpoll v(\S+)/.exec(readFileSync(`${goFolder}/go.mod`, 'utf8'))
   const path = join(setupFolder, 'go-netpoll')
-  await run('go', ['build', '-o', path, '.'], { cwd: goFolder })
+  // With the Go that is here, and no other that it might bring.
+  const env = { ...process.env, GOTOOLCHAIN: 'local' }
+  await run('go', ['build', '-o', path, '.'], { cwd: goFolder, env, timeout: BUILD_TIMEOUT_MS })
   return {
     version: `netpoll ${netpoll}, Go ${go}`,
     hasJavaScript: false,
@@ -111,7 +119,11 @@ function locate(program) {
 }
 
 function reasonOf(error) {
-  if (error.code === 'ENOENT') return `\`${error.path}\` is not installed`
+  if (error.killed) return `it took more than ${BUILD_TIMEOUT_MS / 1000} s to build`
+  if (error.code === 'ENOENT') {
+    const help = installable.has(error.path) ? ', but --install-rivals does it' : ''
+    return `\`${error.path}\` is not installed${help}`
+  }
   const lines = (error.stderr ?? '').trim().split('\n')
   return lines.at(-1) || error.message
 }

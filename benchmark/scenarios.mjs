@@ -85,8 +85,8 @@ export const scenarios = [
   },
 ]
 
-/** For loads that the command line brings. */
-export const ownLoads = {
+/** For loads that the command line brings and no scenario has. */
+const ownLoads = {
   name: 'own',
   title: 'Loads of your own',
   text: 'As they were given with --load.',
@@ -105,6 +105,11 @@ export function parseScenario(name) {
 /** The scenario of results. */
 export function scenarioOf(name) {
   return scenarios.find((scenario) => scenario.name === name) ?? ownLoads
+}
+
+/** The scenario that a load of the command line belongs to. */
+export function scenarioWith(load) {
+  return scenarios.find(({ loads, onlyNode }) => !onlyNode && loads.includes(load)) ?? ownLoads
 }
 
 /** The metrics that tables of an entry of results have. */

@@ -2,7 +2,7 @@ import test from 'ava'
 
 import { formatSize, parseLoad } from '../load.mjs'
 import { metrics } from '../metrics.mjs'
-import { describeLoad, scenarios, tablesOf } from '../scenarios.mjs'
+import { describeLoad, scenarios, scenarioWith, tablesOf } from '../scenarios.mjs'
 
 test('a load is read from its notation', (t) => {
   t.deepEqual(parseLoad('16x64Bx32'), {
@@ -59,6 +59,12 @@ test('the scenarios of netpoll are measured with 100, 500 and 1,000 clients at 1
     t.true(loads.every(({ idle }) => (name === 'idle' ? idle >= 4000 : idle === 0)))
     t.true(loads.every(({ connections }) => name !== 'mux' || connections === 4))
   }
+})
+
+test('a load of the command line belongs to the scenario that has it', (t) => {
+  t.is(scenarioWith('rpc:1000x1KiB').name, 'long')
+  t.is(scenarioWith('idle:10000x64B').name, 'memory')
+  t.is(scenarioWith('16x64Bx32').name, 'own')
 })
 
 test('each scenario has loads that can be read, and metrics that there are', (t) => {
