@@ -68,7 +68,7 @@ const steps = [
     run: () => installPackages('site'),
   },
   {
-    name: 'report packages',
+    name: 'packages of the report',
     sources: ['benchmark/report/package-lock.json'],
     option: 'withReport',
     exists: () => existsSync(join(root, 'benchmark/report/node_modules')),
@@ -85,7 +85,8 @@ const steps = [
 
 /**
  * Runs the steps that are due; throws a `PlainError` when the machine or a step fails. `wanted`
- * are those that not everybody needs: `withLoadgen`, `withSite`, `withReport`, `withRivals`.
+ * are those that not everybody needs: `withLoadgen`, `withSite`, `withReport`,
+ * `withRivals`.
  */
 export async function setup(wanted = {}) {
   mkdirSync(setupFolder, { recursive: true })
