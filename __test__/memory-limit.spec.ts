@@ -177,6 +177,34 @@ const programs: Record<string, readonly [source: string, output: string]> = {
   `,
     String(1 << 20),
   ],
+  'H114: beginnings of messages do not hold the memory that is left to read with': [
+    `
+    configure({ memoryMax: 4 * MIB, HOST })
+    let got = 0
+    const server = await serve({ host: '127.0.0.1', writeBufferMax: 8 * MIB,
+      onRequest({ input }) {
+        if (input.peekByte() === 9) return // waits for the rest
+        got += input.length
+        input.skip(input.length)
+      } })
+    const idle = await Promise.all([peerOf(server), peerOf(server)])
+    for (const peer of idle) peer.pause()
+    await jam([...server.loop.connections()])
+    const other = await peerOf(server)
+    const slow = []
+    for (let n = 1; n <= 20; n++) {
+      // Each beginning lies in a node of its own, or nearly so.
+      slow.push(await peerOf(server))
+      slow.at(-1).write(fill(1, 9))
+      other.write(fill(60 * KIB, 1))
+      await until(() => got === n * 60 * KIB, 'what another peer sends')
+    }
+    console.log(got)
+    for (const peer of [...idle, ...slow, other]) peer.destroy()
+    await server.shutdown({ deadlineMs: 0, force: true }).catch(() => {})
+  `,
+    String(20 * 60 * 1024),
+  ],
   'H114: output of both ends in one process gets through though it has had all memory': [
     `
     configure({ memoryMax: 4 * MIB, HOST })

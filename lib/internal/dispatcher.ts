@@ -272,6 +272,7 @@ export class Dispatcher {
   /** Sockets wait for memory, and there is no more to be granted. */
   #runShort(): void {
     this.memory.isShort = true
+    this.memory.rests.compactAll()
     this.relieve()
   }
 

@@ -23,6 +23,15 @@ export class Rests {
     this.#next = (at + 1) % RESTS_MAX
   }
 
+  /** Memory is short: none of them stays where it is. */
+  compactAll(): void {
+    for (const chain of this.#chains) {
+      if (chain === undefined) continue
+      this.remove(chain)
+      chain.compact()
+    }
+  }
+
   remove(chain: Chain): void {
     if (chain.restAt < 0) return
     this.#chains[chain.restAt] = undefined

@@ -139,9 +139,13 @@ impl Driver {
             stalled,
             owing,
             dead,
+            memory,
             ..
         } = &self.io;
-        !(stalled.is_empty() && owing.is_empty() && dead.is_empty() && self.parcels.is_empty())
+        let nobody =
+            stalled.is_empty() && owing.is_empty() && dead.is_empty() && self.parcels.is_empty();
+        // Or else the host is to be asked for memory.
+        !nobody || memory.is_short
     }
 
     /// Gives sockets that waited for room or memory another chance.
@@ -449,5 +453,64 @@ fn on_connection_event(connection: &mut Connection, event: &KernelEvent, io: &mu
     // What has arrived cannot be told without memory, but that the connection is no more can.
     if event.is_error() && (connection.intake.starves() || !connection.state.delivers_input()) {
         connection.end_on_error(io);
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use mio::{Poll, Waker};
+
+    use super::*;
+    use crate::bell::{Bell, Host};
+    use crate::limits::RING_RECORDS_MIN;
+    use crate::options::LoadBalance;
+    use crate::record::RECORD_WORDS;
+    use crate::ring::{Ring, Words};
+
+    struct Nobody;
+
+    impl Host for Nobody {
+        fn wake(&self) {}
+    }
+
+    fn driver() -> (Driver, Arc<Seam>, Poll) {
+        let poll = Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), WAKER).unwrap();
+        let ring = || Ring::new(Words::boxed(RING_RECORDS_MIN as usize * RECORD_WORDS));
+        let (arena, bell) = (Arena::new(0), Arc::new(Bell::new()));
+        let host = Arc::new(Nobody);
+        let seam = Seam::new(ring(), ring(), arena.clone(), bell, host, waker);
+        let seam = Arc::new(seam);
+        let balancer = Balancer::new(vec![Arc::clone(&seam)], LoadBalance::RoundRobin);
+        let registry = poll.registry().try_clone().unwrap();
+        let driver = Driver::new(Arc::clone(&seam), Arc::new(balancer), registry, arena);
+        (driver, seam, poll)
+    }
+
+    #[test]
+    fn h114_a_wish_for_memory_that_found_no_room_is_told_when_there_is_some() {
+        let (mut driver, seam, mut poll) = driver();
+        let mut events = Events::with_capacity(1);
+        while driver.io.has_room(0) {
+            driver.io.post(&Event::DialFailed { dial: 1, errno: 1 });
+        }
+        driver.io.memory.is_short = true;
+        driver.turn(&events);
+        assert_eq!(
+            driver.park(),
+            None,
+            "nothing to do as long as there is no room"
+        );
+        let told = seam.events.tail();
+        seam.events.consume(told);
+        seam.event_room_made();
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        assert!(!events.is_empty(), "it is woken");
+        driver.turn(&events);
+        assert_eq!(seam.events.tail(), told.wrapping_add(1));
+        let event = Event::decode(seam.events.read(told));
+        assert_eq!(event, Some(Event::NeedMemory));
+        assert_eq!(driver.park(), None);
     }
 }

@@ -78,7 +78,8 @@ impl Gates {
 }
 
 // With injected faults a socket is made in another way, and nothing else differs.
-#[cfg(all(test, unix, not(loom), not(feature = "faults")))]
+#[cfg(test)]
+#[cfg(all(unix, not(loom), not(feature = "faults")))]
 mod tests {
     use mio::net::UnixStream;
 

@@ -59,7 +59,10 @@ impl ReadMemory {
         if std::mem::take(&mut self.is_short) {
             return true;
         }
-        if self.arena.bytes_divisible() >= MEMORY_LOW_BYTES || self.arena.is_full() {
+        let is_piece = |node: &Node| node.capacity() < READ_NODE_BYTES;
+        let is_in_pieces = self.node.as_ref().is_some_and(is_piece);
+        let is_enough = self.arena.bytes_divisible() >= MEMORY_LOW_BYTES && !is_in_pieces;
+        if is_enough || self.arena.is_full() {
             return false;
         }
         let granted = self.arena.bytes_granted();

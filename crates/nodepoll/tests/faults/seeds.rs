@@ -11,7 +11,7 @@ use crate::world::{Outcome, World};
 /// Seeds that run at the same time: most of the time a seed waits for its pollers.
 const WORKERS: usize = 4;
 
-/// The variable with the one seed to run.
+/// The variable with the one seed to run, or the first of several.
 const SEED: &str = "NODEPOLL_SEED";
 
 /// The variable with the number of seeds to run.
@@ -82,10 +82,14 @@ impl Tally {
 /// Runs `count` seeds, or those that the environment asks for. `test` is a part of the test's name
 /// that no other one has.
 pub(crate) fn run(test: &str, count: u64, weather: Weather) {
+    // As many times the usual number, in each test.
+    let scaled = |wanted: u64| (wanted * count).div_ceil(SEEDS_USUAL);
     let seeds = match (variable(SEED), variable(SEEDS)) {
-        (Some(seed), _) => seed..seed + 1,
-        // As many times the usual number, in each test.
-        (None, wanted) => 1..1 + (wanted.unwrap_or(SEEDS_USUAL) * count).div_ceil(SEEDS_USUAL),
+        (Some(seed), None) => seed..seed + 1,
+        (first, wanted) => {
+            let first = first.unwrap_or(1);
+            first..first + scaled(wanted.unwrap_or(SEEDS_USUAL))
+        }
     };
     let is_one = seeds.end - seeds.start == 1;
     let tally = Mutex::new(Tally::default());

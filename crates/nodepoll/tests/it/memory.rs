@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 
-use linkbuf::{CHUNK_BYTES, Purpose};
+use linkbuf::{CHUNK_BYTES, GRANULE_BYTES, Purpose};
 use nodepoll::limits::{LINGER_TIME, OUTPUT_RESERVE_BYTES, READ_NODE_BYTES, RING_RECORDS};
 use nodepoll::{Command, EndReason, Endpoint};
 
@@ -141,6 +141,32 @@ fn h95_h114_a_close_discards_input_that_waited_for_memory() {
         read_all(&client).unwrap() == reply,
         "the reply came through"
     );
+}
+
+#[test]
+fn h114_input_is_received_into_pieces_and_the_host_is_asked_for_something_longer() {
+    // Without another chunk, and with one.
+    for chunks in [2, 3] {
+        let mut bed = Bed::with_memory(1, RING_RECORDS, chunks * CHUNK_BYTES);
+        let arena = bed.host.runtime().arena().clone();
+        let taken = std::iter::from_fn(|| arena.lease_node(GRANULE_BYTES));
+        let (kept, pieces): (Vec<_>, Vec<_>) =
+            taken.partition(|leased| leased.node.is_multiple_of(2));
+        for piece in pieces {
+            assert!(arena.release(piece.node, piece.len));
+        }
+        assert!(arena.allocate(2 * GRANULE_BYTES).is_none());
+        let address = bed.listen();
+        let (mut client, name) = bed.connect(address);
+        let sent = pattern(1, 100_000);
+        client.write_all(&sent).unwrap();
+        bed.until("all has come", |log| log.input(name).len() == sent.len());
+        assert!(bed.log.input(name) == sent);
+        assert_eq!(arena.bytes_granted(), chunks * CHUNK_BYTES);
+        for node in kept {
+            assert!(arena.release(node.node, node.len));
+        }
+    }
 }
 
 /// Writes on one connection after the other until no memory is left for output, and the kernel
