@@ -56,10 +56,8 @@ export type CloseCallback = (connection: Connection, reason: CloseReason) => voi
  *     writer.append(input).flush()
  *   },
  * })
- * const { address } = server
- * if (address.family === 'unix') throw new Error('that would be a path')
  *
- * await using connection = await dial({ host: '127.0.0.1', port: address.port })
+ * await using connection = await dial({ host: '127.0.0.1', port: server.address.port })
  * connection.addCloseCallback((_, { by }) => console.log('ended by', by))
  * connection.write('hello')
  * console.log(await connection.reader.readString(5))
