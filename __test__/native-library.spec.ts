@@ -18,7 +18,7 @@ import test, { type ExecutionContext } from 'ava'
 
 import { VERSION } from '../lib/native/load.ts'
 import { interpreterOf } from '../lib/native/elf.ts'
-import { platformName } from '../lib/native/platform.ts'
+import { libcOf, platformName } from '../lib/native/platform.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const platform = platformName()
@@ -175,6 +175,9 @@ test('H112: which libc it is, is told by the loader that the executable asks for
   elf.write(`${loader}\0and more`, 180)
   writeFileSync(path, elf)
   t.is(interpreterOf(path), loader)
+  t.is(libcOf(path), 'musl')
+  writeFileSync(path, Buffer.from(elf.toString('latin1').replace('ld-musl', 'ld-gnus'), 'latin1'))
+  t.is(libcOf(path), 'gnu')
   for (const damaged of [elf.subarray(0, 10), elf.subarray(0, 70), Buffer.from('#!/bin/sh\n')]) {
     writeFileSync(path, damaged)
     t.is(interpreterOf(path), undefined)

@@ -56,6 +56,7 @@ export type CloseCallback = (connection: Connection, reason: CloseReason) => voi
  *     writer.append(input).flush()
  *   },
  * })
+ *
  * await using connection = await dial({ host: '127.0.0.1', port: server.address.port })
  * connection.addCloseCallback((_, { by }) => console.log('ended by', by))
  * connection.write('hello')

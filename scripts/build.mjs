@@ -22,7 +22,7 @@ if (compiled.status !== 0) process.exit(1)
 // The compiler takes no notice of the files the native build has written.
 mkdirSync(new URL('native/', dist), { recursive: true })
 for (const name of readdirSync(new URL('lib/native/', root))) {
-  if (!/^binding\.|\.node$/.test(name)) continue
+  if (name !== 'binding.d.cts' && !name.endsWith('.node')) continue
   copyFileSync(new URL(`lib/native/${name}`, root), new URL(`native/${name}`, dist))
 }
 writeFileSync(new URL('index.cjs', dist), commonJsEntry)

@@ -44,11 +44,15 @@ const published = [
   'main',
   'types',
   'exports',
+  'bin',
   'files',
   'sideEffects',
   'peerDependencies',
   'peerDependenciesMeta',
 ]
+
+/** What it does not: only those who work on it do. */
+const ours = ['napi', 'scripts', 'devDependencies', 'ava']
 
 export function readManifest(folder) {
   return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
@@ -103,6 +107,8 @@ function stageMain(links) {
   const optionalDependencies = Object.fromEntries(
     [...platformFolders().values()].map((each) => [readManifest(each).name, manifest.version]),
   )
+  const unknown = Object.keys(manifest).filter((key) => ![...published, ...ours].includes(key))
+  if (unknown.length > 0) throw new PlainError(`Is this to be published: ${unknown.join()}?`)
   const kept = Object.fromEntries(published.map((key) => [key, manifest[key]]))
   write(folder, { ...kept, ...links, optionalDependencies })
   for (const name of ['README.md', 'LICENSE']) cpSync(join(root, name), join(folder, name))

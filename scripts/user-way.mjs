@@ -21,6 +21,7 @@ await runScript(async () => {
   const project = makeProject(packages)
   try {
     await checkInstallation(project)
+    await checkCommand(project)
     await checkExample(project)
   } finally {
     project.remove()
@@ -94,6 +95,19 @@ async function checkInstallation(project) {
     const program = "import('nodepoll/dist/index.js').catch(({ code }) => console.log(code))"
     const output = run(project, process.execPath, ['--eval', program])
     if (output !== 'ERR_PACKAGE_PATH_NOT_EXPORTED\n') throw new Error(output)
+  })
+}
+
+/** The command that comes with the package; what it tries is its own. */
+async function checkCommand(project) {
+  const command = join(project.folder, 'node_modules/nodepoll', readManifest(root).bin.nodepoll)
+  await checks.that('the command of the package tells its version', () => {
+    const output = run(project, process.execPath, [command, '--version'])
+    if (output !== `${readManifest(root).version}\n`) throw new Error(output)
+  })
+  await checks.that('the command of the package finds that nodepoll works here', () => {
+    const output = run(project, process.execPath, [command, 'doctor', '--json'])
+    if (!JSON.parse(output).isGood) throw new Error(output)
   })
 }
 

@@ -5,7 +5,7 @@ import { interpreterOf } from './elf.ts'
 /** The name of this platform by the conventions of napi-rs: `linux-x64-gnu`, `darwin-arm64` … */
 export function platformName(): string {
   const { platform, arch } = process
-  if (platform === 'linux') return `${platform}-${arch}-${libcName()}`
+  if (platform === 'linux') return `${platform}-${arch}-${libcOf(process.execPath)}`
   return platform === 'win32' ? `${platform}-${arch}-msvc` : `${platform}-${arch}`
 }
 
@@ -19,15 +19,15 @@ export function platformInWords(): string {
 }
 
 /**
- * Which C library this process runs on, which need not be the one of the system: its executable
- * asks for the dynamic loader of one, and only one fits into a process.
+ * The C library of a process, by its executable: that asks for the dynamic loader of one, and only
+ * one fits into a process. It need not be the one of the system.
  */
-function libcName(): 'gnu' | 'musl' {
-  return basename(interpreterOf(process.execPath) ?? '').startsWith('ld-musl') ? 'musl' : 'gnu'
+export function libcOf(executable: string): 'gnu' | 'musl' {
+  return basename(interpreterOf(executable) ?? '').startsWith('ld-musl') ? 'musl' : 'gnu'
 }
 
 function libcInWords(): string {
-  if (libcName() === 'musl') return 'musl'
+  if (libcOf(process.execPath) === 'musl') return 'musl'
   // Slow, as it gathers all that is known of the process.
   const report = process.report?.getReport?.() as { header?: Record<string, string> } | undefined
   return `glibc ${report?.header?.['glibcVersionRuntime'] ?? 'of unknown version'}`

@@ -2,6 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { arch, platform, release, type } from 'node:os'
 
+import { libcOf } from '../../native/platform.ts'
+
 /** The parts of Node's diagnostic report that are looked at. Other runtimes may lack any. */
 interface Report {
   readonly header?: { readonly glibcVersionRuntime?: string }
@@ -32,12 +34,7 @@ export function platformName(): string {
 function libc(): string {
   const version = readReport().header?.glibcVersionRuntime
   if (version !== undefined) return `glibc ${version}`
-  try {
-    const maps = readFileSync('/proc/self/maps', 'utf8')
-    return /\/ld-musl-|libc\.musl/.test(maps) ? 'musl' : 'glibc'
-  } catch {
-    return 'unknown C library'
-  }
+  return libcOf(process.execPath) === 'musl' ? 'musl' : 'glibc'
 }
 
 /** Descriptors that this process may have, and could give itself; `undefined` is unknown. */
