@@ -16,8 +16,9 @@ function client(t: ExecutionContext, { port }: Program): Redis {
   return redis
 }
 
-// Elsewhere a signal kills without giving the program the chance to close its connections.
-const onPosix = process.platform === 'win32' ? test.skip : test
+// One after the other: each starts processes. Elsewhere a signal kills without giving the program
+// the chance to close its connections.
+const onPosix = process.platform === 'win32' ? test.skip : test.serial
 
 onPosix('ioredis sets, gets, counts and deletes', async (t) => {
   const server = await start(t)

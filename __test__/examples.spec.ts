@@ -39,8 +39,9 @@ function pattern(length: number): Buffer {
   return Buffer.from(Uint8Array.from({ length }, (_, at) => (at * 31) ^ (at >>> 8)))
 }
 
-// Elsewhere a signal kills without giving the program the chance to close its connections.
-const onPosix = process.platform === 'win32' ? test.skip : test
+// One after the other: each starts processes. Elsewhere a signal kills without giving the program
+// the chance to close its connections.
+const onPosix = process.platform === 'win32' ? test.skip : test.serial
 
 onPosix('echo sends back what it is sent and ends on a signal', async (t) => {
   const echo = await startProgram(t, 'examples/echo.mjs', ['0'])
@@ -142,7 +143,7 @@ onPosix('proxy ends a connection whose target refuses, and serves the next', asy
   await stopProgram(t, proxy, /^(connect ECONNREFUSED [\d.:]+\n){2}$/)
 })
 
-test('rpc: its own tests pass', async (t) => {
+test.serial('rpc: its own tests pass', async (t) => {
   const { stdout } = await runProgram('examples/rpc/service.test.mjs')
   t.regex(stdout, /^# pass 3$/m)
   t.regex(stdout, /^# fail 0$/m)

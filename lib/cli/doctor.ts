@@ -59,5 +59,6 @@ function hint(warnings: number): string {
 
 function describe({ name, status, found, advice }: Check): string {
   const line = `  ${marks[status]} ${name.padEnd(NAME_WIDTH)}${found}`
-  return advice === undefined ? line : `${line}\n    ${' '.repeat(NAME_WIDTH)}${advice}`
+  const more = advice?.split('\n').map((each) => `    ${' '.repeat(NAME_WIDTH)}${each}`) ?? []
+  return [line, ...more].join('\n')
 }

@@ -9,8 +9,7 @@ export async function loadNodepoll(): Promise<typeof nodepoll> {
     return await import('../index.ts')
   } catch (error) {
     throw new Failure(
-      `nodepoll's native library could not be loaded: ${(error as Error).message}\n` +
-        'Run `nodepoll doctor` to see why.',
+      `${(error as Error).message}\nRun \`nodepoll doctor\` to see what else there is to this machine.`,
       { cause: error },
     )
   }

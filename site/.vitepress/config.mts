@@ -34,6 +34,7 @@ const lookUp = [
   page('Life of a connection', 'docs/lifecycle'),
   page('Errors', 'docs/errors'),
   page('Command line', 'docs/cli'),
+  page('Platforms', 'docs/platforms'),
 ]
 const more = [
   page('Examples', 'docs/examples'),
@@ -42,14 +43,17 @@ const more = [
   page('From Go netpoll', 'docs/migrating-from-netpoll'),
   page('Internals', 'docs/internals'),
   page('Architecture', 'ARCHITECTURE'),
+  page('Releases', 'docs/releases'),
   page('Changelog', 'CHANGELOG'),
   page('Contributing', 'CONTRIBUTING'),
+  page('Security', 'SECURITY'),
 ].filter(({ link }) => existsSync(join(root, `${link}.md`)))
 
 /** What has no pages, although it may have documents. */
-const noPages = 'README.md __test__/** .setup/** benchmark/** crates/** lib/** npm/** target/**'
-  .split(' ')
-  .concat('testdata/**', '**/node_modules/**')
+const noPages =
+  'README.md .github/** __test__/** .setup/** benchmark/** crates/** lib/** npm/** target/**'
+    .split(' ')
+    .concat('testdata/**', '**/node_modules/**')
 
 // The repository is the site: its documents link to each other, and these links hold here as they
 // do there.

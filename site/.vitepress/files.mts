@@ -1,4 +1,5 @@
-// Links of the documents to files that are no documents: the sources of examples have pages here.
+// Links of the documents to files that are no documents: the sources of examples have pages here,
+// and so has the license.
 import { posix } from 'node:path'
 
 import type { MarkdownRenderer } from 'vitepress'
@@ -20,13 +21,17 @@ export function linkFiles(markdown: MarkdownRenderer): void {
     for (const token of state.tokens.flatMap(({ children }) => children ?? [])) {
       if (token.type !== 'link_open') continue
       const href = token.attrGet('href') ?? ''
+      const path = posix.join(posix.dirname(relativePath), href)
+      // In place of the README there is the front page.
+      if (/^README\.md(#|$)/.test(path)) token.attrSet('href', '/')
       if (/^(\w+:|#|\/)|\.md(#|$)/.test(href)) continue
-      token.attrSet('href', targetOf(posix.join(posix.dirname(relativePath), href), relativePath))
+      token.attrSet('href', targetOf(path, relativePath))
     }
   })
 }
 
 function targetOf(path: string, from: string): string {
   if (/^examples\/.*\.mjs$/.test(path)) return `/examples/${pageOfExample(path)}`
+  if (path === 'LICENSE') return '/license'
   throw new Error(`${from} leads to ${path}, which has no page on the site`)
 }

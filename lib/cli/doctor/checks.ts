@@ -71,15 +71,12 @@ function checkBacklog(): Check {
 
 /** Whether the package loads, and what of it. */
 export async function checkPackage(): Promise<Check[]> {
-  const { arch, platform } = process
   try {
     await import('../../index.ts')
   } catch (error) {
-    const advice =
-      `Install it again, without --omit=optional and on the machine that runs it (${platform} ` +
-      `${arch}). If there is no package for this platform, build it from source.`
-    const found = `does not load: ${messageOf(error)}`
-    return [{ name: 'native library', status: 'failed', found, advice }]
+    // It says for which platform, what was tried, and what to do.
+    const { message: advice } = error as Error
+    return [{ name: 'native library', status: 'failed', found: 'does not load', advice }]
   }
   const pollers = Math.max(1, Math.min(POLLERS_DEFAULT_MAX, availableParallelism() - 1))
   return [
@@ -92,12 +89,4 @@ function libraryPath(): string {
   const loaded = Object.keys(createRequire(import.meta.url).cache)
   const path = loaded.find((each) => each.endsWith('.node'))
   return path === undefined ? 'loaded' : `${path}, ${formatBytes(statSync(path).size)}`
-}
-
-function messageOf(error: unknown): string {
-  const { message, cause } = error as Error
-  const causes = Array.isArray(cause) ? cause : [cause]
-  const [first] = causes.filter((each) => each instanceof Error)
-  const [line] = (first?.message ?? message).split('\n')
-  return line ?? message
 }
