@@ -38,8 +38,7 @@ process.on('message', (phase) => {
     const differences = Object.keys(after).map((key) => [key, after[key] - before[key]])
     process.send({
       ...Object.fromEntries(differences),
-      heapBytes: allocated(collections, 'heapBytes', 'usedHeapSize', after),
-      externalBytes: allocated(collections, 'externalBytes', 'externalMemory', after),
+      heapBytes: allocated(collections, after),
     })
   }
 })
@@ -51,22 +50,20 @@ function countCrossing() {
 
 function counts() {
   const numbers = Object.entries(stats()).filter(([, value]) => typeof value === 'number')
-  const heap = getHeapStatistics()
   return {
     ...Object.fromEntries(numbers),
     netCrossings: crossings,
-    heapBytes: heap.used_heap_size,
-    externalBytes: heap.external_memory,
+    heapBytes: getHeapStatistics().used_heap_size,
   }
 }
 
-/** Bytes that were allocated between two counts, those that were collected included. */
-function allocated(collections, key, statistic, after) {
+/** Bytes of the heap that were allocated, those that were collected included. */
+function allocated(collections, after) {
   let sum = 0
-  let last = before[key]
+  let last = before.heapBytes
   for (const { beforeGC, afterGC } of collections) {
-    sum += Math.max(0, beforeGC.heapStatistics[statistic] - last)
-    last = afterGC.heapStatistics[statistic]
+    sum += Math.max(0, beforeGC.heapStatistics.usedHeapSize - last)
+    last = afterGC.heapStatistics.usedHeapSize
   }
-  return sum + Math.max(0, after[key] - last)
+  return sum + Math.max(0, after.heapBytes - last)
 }
