@@ -1,0 +1,32 @@
+// The echo server of the experiments. argv[2]: the folder of the variant; argv[3]: settings as
+// JSON: `runtime` for configure(), `handler`, and `size`, the bytes of one message; argv[4]: the
+// port. It answers each message of a parent process with its stats().
+import { pathToFileURL } from 'node:url'
+
+const [, , folder, json, port] = process.argv
+const { runtime, handler = 'append', size } = JSON.parse(json)
+const { configure, serve, stats } = await import(pathToFileURL(`${folder}/dist/index.js`).href)
+
+const handlers = {
+  /** Hands over what has arrived, without a copy. */
+  append({ input, writer }) {
+    writer.append(input)
+    writer.flush()
+  },
+
+  /** Waits for each message by itself, as handlers of protocols do. */
+  async await({ reader, writer }) {
+    const message = await reader.slice(size)
+    writer.append(message)
+    writer.flush()
+  },
+}
+
+if (runtime !== undefined) configure(runtime)
+const server = await serve({ host: '127.0.0.1', port: Number(port), onRequest: handlers[handler] })
+console.log(`listening ${server.address.port}`)
+
+if (process.send !== undefined) {
+  process.on('message', () => process.send(stats()))
+  process.on('disconnect', () => process.exit())
+}
