@@ -13,7 +13,14 @@ import { integer, number, readOptions } from './options.mjs'
 import { clearProgress, Schedule, showPhase, showRate } from './progress.mjs'
 import * as results from './results.mjs'
 import { findRivals, parseRival } from './rivals.mjs'
-import { describeLoad, parseScenario, scenarios, scenarioWith, tablesOf } from './scenarios.mjs'
+import {
+  describeLoad,
+  inOrder,
+  parseScenario,
+  scenarios,
+  scenarioWith,
+  tablesOf,
+} from './scenarios.mjs'
 import { renderTables } from './table.mjs'
 
 const outputFolder = fileURLToPath(new URL('output/', import.meta.url))
@@ -80,6 +87,7 @@ await runScript(async () => {
   })
   const told = options.from?.map(results.readResults)
   const found = told === undefined ? await measureAll(options) : results.mergeResults(told)
+  found.measured = inOrder(found.measured)
   if (told !== undefined) for (const entry of found.measured) console.log(`${toText(entry)}\n`)
   await write(found, options)
   const failures = results.failuresOf(found)

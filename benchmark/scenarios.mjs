@@ -112,6 +112,16 @@ export function scenarioWith(load) {
   return scenarios.find(({ loads, onlyNode }) => !onlyNode && loads.includes(load)) ?? ownLoads
 }
 
+/** Entries of results in the order in which they are measured, those of no scenario last. */
+export function inOrder(entries) {
+  const order = scenarios.flatMap(({ name, loads }) => loads.map((load) => `${name} ${load}`))
+  const placeOf = ({ scenario, load }) => {
+    const place = order.indexOf(`${scenario} ${load}`)
+    return place === -1 ? order.length : place
+  }
+  return entries.toSorted((a, b) => placeOf(a) - placeOf(b))
+}
+
 /** The metrics that tables of an entry of results have. */
 export function tablesOf({ scenario, load }) {
   const isIdle = parseLoad(load).mode === 'idle'

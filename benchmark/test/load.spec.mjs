@@ -2,7 +2,7 @@ import test from 'ava'
 
 import { formatSize, parseLoad } from '../load.mjs'
 import { metrics } from '../metrics.mjs'
-import { describeLoad, scenarios, scenarioWith, tablesOf } from '../scenarios.mjs'
+import { describeLoad, inOrder, scenarios, scenarioWith, tablesOf } from '../scenarios.mjs'
 
 test('a load is read from its notation', (t) => {
   t.deepEqual(parseLoad('16x64Bx32'), {
@@ -65,6 +65,18 @@ test('a load of the command line belongs to the scenario that has it', (t) => {
   t.is(scenarioWith('rpc:1000x1KiB').name, 'long')
   t.is(scenarioWith('idle:10000x64B').name, 'memory')
   t.is(scenarioWith('16x64Bx32').name, 'own')
+})
+
+test('what was measured in parts is told in the order of the scenarios', (t) => {
+  const entries = [
+    { scenario: 'own', load: '1x64B' },
+    { scenario: 'mux', load: 'rpc:4x1KiBx250' },
+    { scenario: 'mux', load: 'rpc:4x1KiBx25' },
+    { scenario: 'delay', load: 'rpc:100x1KiB' },
+    { scenario: 'long', load: 'rpc:100x1KiB' },
+  ]
+  const [own, mux250, mux25, delay, long] = entries
+  t.deepEqual(inOrder(entries), [long, mux25, mux250, delay, own])
 })
 
 test('each scenario has loads that can be read, and metrics that there are', (t) => {
