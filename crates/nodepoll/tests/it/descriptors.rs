@@ -263,7 +263,8 @@ pub(crate) fn other_end(client: &TcpStream) -> File {
     use std::os::fd::BorrowedFd;
 
     let wanted = client.local_addr().unwrap();
-    for number in 3..64 {
+    // Other tests have theirs at the same time.
+    for number in 3..4096 {
         // SAFETY: the number is only lent for calls that fail on a descriptor that is not open.
         let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
         let socket = socket2::SockRef::from(&borrowed);
