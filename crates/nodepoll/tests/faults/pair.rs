@@ -75,7 +75,8 @@ impl Pair {
         // no reset, and its peer cannot tell this end from another one.
         let looks_like_an_end = |cut| cut != Cut::Time || self.is_unix;
         let is_cut = |flow: &Flow| flow.cut.is_some_and(looks_like_an_end);
-        self.flows.iter().any(is_cut) || is_whole
+        let may_be_late = self.is_unix && self.is_hasty(1 - side);
+        self.flows.iter().any(is_cut) || may_be_late || is_whole
     }
 
     /// Whether this side may find the connection broken.

@@ -439,7 +439,8 @@ impl World {
         }
         let pair = &self.pairs[index];
         if has_ended && !knew_the_end {
-            assert!(pair.may_end(0), "pair {index} side 0 ends without a reason");
+            let (may_end, pair) = (pair.may_end(0), pair.describe());
+            assert!(may_end, "pair {index} side 0 ends without a reason{pair}");
         }
         if let Err(error) = &worked {
             assert!(pair.may_fail(0), "pair {index} side 0 fails with {error}");
