@@ -14,7 +14,12 @@ const batch = (connections) => ({ limits: { core: { ACCEPT_BATCH: connections } 
 
 export const experiment = {
   name: 'accept-batch',
-  variants: { 64: {}, 1: batch('1'), 8: batch('8'), 512: batch('512') },
+  variants: {
+    'up to 64': {},
+    '1 by 1': batch('1'),
+    'up to 8': batch('8'),
+    'up to 512': batch('512'),
+  },
   loads: ['short:100x1KiB', 'short:1000x64B'],
 }
 

@@ -1,6 +1,6 @@
 // The echo server of the experiments. argv[2]: the folder of the variant; argv[3]: settings as
 // JSON: `runtime` for configure(), `handler`, and `size`, the bytes of one message; argv[4]: the
-// port. It answers each message of a parent process with its stats().
+// port. It answers the message 'counts' of a parent process with its stats().
 import { pathToFileURL } from 'node:url'
 
 const [, , folder, json, port] = process.argv
@@ -27,6 +27,8 @@ const server = await serve({ host: '127.0.0.1', port: Number(port), onRequest: h
 console.log(`listening ${server.address.port}`)
 
 if (process.send !== undefined) {
-  process.on('message', () => process.send(stats()))
+  process.on('message', (message) => {
+    if (message === 'counts') process.send(stats())
+  })
   process.on('disconnect', () => process.exit())
 }
