@@ -39,6 +39,8 @@ export function barsOf(entries, key) {
 export function renderBars({ title, better, digits }, bars, { width }) {
   const { document } = parseHTML('<!doctype html><html><body></body></html>')
   const { names, groups, groupHeight } = shapeOf(bars)
+  // A single group would be made smaller by a gap that it does not have.
+  const gap = groups.length === 1 ? 0 : HEADING_HEIGHT / groupHeight
   const most = Math.max(...bars.map(({ max }) => max), Number.MIN_VALUE)
   const svg = Plot.plot({
     document,
@@ -51,7 +53,7 @@ export function renderBars({ title, better, digits }, bars, { width }) {
     style: { fontFamily: FONT, fontSize: '12px', color: 'var(--ink)', background: 'none' },
     x: { domain: [0, most * (1 + NUMBER_SHARE)], axis: null },
     y: { domain: names, axis: null, padding: 0.25 },
-    fy: { domain: groups, axis: null, paddingInner: HEADING_HEIGHT / groupHeight, paddingOuter: 0 },
+    fy: { domain: groups, axis: null, paddingInner: gap, paddingOuter: 0 },
     marks: [...axisMarks(width), headings(groups), ...barMarks(bars, digits)],
   })
   // It is for an SVG in a page that has no style of its own.
