@@ -9,7 +9,7 @@ use crate::command::Command;
 use crate::error::{OpenError, StartError};
 use crate::event::Event;
 use crate::inline_driver::{AfterTurn, InlineDriver};
-use crate::options::{DialOptions, Hosting, ListenOptions, RuntimeOptions};
+use crate::options::{DialOptions, ListenOptions, RuntimeOptions};
 use crate::record::{LANE_COMMAND_TAIL, LANE_EVENT_HEAD, index};
 use crate::runtime::{Runtime, SeamMemory};
 

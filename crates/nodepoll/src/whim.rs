@@ -2,7 +2,7 @@
 pub(crate) struct Whim {
     state: u64,
     /// Turns until the next one.
-    turns_left: u32,
+    turns_left: u64,
 }
 
 impl Whim {
@@ -22,7 +22,7 @@ impl Whim {
         }
         let drawn = self.draw();
         // Each length up to a power of two, and each power of two, is as likely as the next.
-        self.turns_left = (drawn >> 8) as u32 % (1 << (drawn % 7));
+        self.turns_left = (drawn >> 8) % (1 << (drawn % 7));
         true
     }
 
