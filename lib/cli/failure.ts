@@ -8,10 +8,8 @@ export async function loadNodepoll(): Promise<typeof nodepoll> {
   try {
     return await import('../index.ts')
   } catch (error) {
-    throw new Failure(
-      `${(error as Error).message}\nRun \`nodepoll doctor\` to see what else there is to this machine.`,
-      { cause: error },
-    )
+    const hint = 'Run `nodepoll doctor` to see what else there is to this machine.'
+    throw new Failure(`${(error as Error).message}\n${hint}`, { cause: error })
   }
 }
 
