@@ -154,17 +154,12 @@ impl Connection {
     /// The host wants to know whether there is something, though it does not want it now. If there
     /// is, it is told when all of that has been read.
     fn look_for_input(&mut self, io: &mut Io) {
-        loop {
-            match self.socket.has_input() {
-                Ok(true) => return,
-                // After FIN nothing more comes; it is told of when it is read.
-                Ok(false) => return self.found_nothing(io),
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => return self.found_nothing(io),
-                    ErrorKind::Interrupted => {}
-                    _ => return self.read_failed(errno_of(&error), io),
-                },
-            }
+        match self.socket.has_input() {
+            Ok(true) => {}
+            // After FIN nothing more comes; it is told of when it is read.
+            Ok(false) => self.found_nothing(io),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.found_nothing(io),
+            Err(error) => self.read_failed(errno_of(&error), io),
         }
     }
 

@@ -87,7 +87,7 @@ impl Connection {
             }
             let room = self.intake.room.as_mut().map(|room| &mut room.node);
             let Some(node) = room.or_else(|| io.memory.node()) else {
-                return io.starve(self, budget < READ_BYTES_PER_TURN);
+                return self.wait_for_memory(budget < READ_BYTES_PER_TURN, io);
             };
             let space = node.spare();
             let asked = space.len().min(allowed);
@@ -120,6 +120,16 @@ impl Connection {
         }
         if self.state.discards_input() {
             self.discard(io);
+        }
+    }
+
+    /// There is no memory to read into, which only bytes need: an end is told without.
+    fn wait_for_memory(&mut self, has_read: bool, io: &mut Io) {
+        match self.socket.has_input() {
+            Ok(true) => io.starve(self, has_read),
+            Ok(false) => self.peer_ended(io),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.read_blocked(io),
+            Err(error) => self.read_failed(errno_of(&error), io),
         }
     }
 

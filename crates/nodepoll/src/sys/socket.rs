@@ -50,12 +50,17 @@ impl Socket {
     /// that there are none yet, and `false` that there will be none.
     pub(crate) fn has_input(&self) -> io::Result<bool> {
         let peek = |socket: SockRef<'_>| socket.peek(&mut [MaybeUninit::uninit()]);
-        let count = match self {
-            Self::Tcp(stream) => stream.try_io(|| peek(SockRef::from(stream))),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.try_io(|| peek(SockRef::from(stream))),
-        };
-        Ok(count? > 0)
+        loop {
+            let count = match self {
+                Self::Tcp(stream) => stream.try_io(|| peek(SockRef::from(stream))),
+                #[cfg(unix)]
+                Self::Unix(stream) => stream.try_io(|| peek(SockRef::from(stream))),
+            };
+            match count {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                count => return Ok(count? > 0),
+            }
+        }
     }
 
     /// Sends what the kernel takes of `slices`.

@@ -307,6 +307,8 @@ fn h42_however_ends_and_room_for_output_come_together_there_is_one_outcome() {
             bed.settle();
             assert!(!bed.log.has_ended(name), "case {case}");
             bed.command(lane, &Command::Resume { id });
+        } else {
+            bed.until("it has ended", |log| log.has_ended(name));
         }
         let reading = std::thread::spawn(move || read_all(client).unwrap().len());
         bed.until("the end has come", |log| log.has_ended(name));

@@ -116,6 +116,22 @@ fn h114_connections_that_wait_for_memory_can_be_destroyed() {
 }
 
 #[test]
+fn h114_an_end_is_told_and_a_question_answered_without_memory() {
+    let (mut exhausted, clients) = Exhausted::new(2);
+    exhausted.exhaust();
+    let Exhausted { mut bed, hog: _hog } = exhausted;
+    let [(ending, ended), (_idle, asked)] = &clients[..] else {
+        panic!("there are two");
+    };
+    ending.shutdown(Shutdown::Write).unwrap();
+    bed.until("the end is told", |log| log.has_ended(*ended));
+    let (lane, id) = *asked;
+    bed.command(lane, &Command::Probe { id });
+    bed.until("nothing is found", |log| log.seen(*asked).quiet == 1);
+    assert_eq!(bed.counters().pauses_for_memory, 1, "nobody else waits");
+}
+
+#[test]
 fn h95_h114_a_close_discards_input_that_waited_for_memory() {
     let mut bed = Bed::with_memory(1, RING_RECORDS, CHUNK_BYTES);
     bed.log.on_data = OnData::Keep;
