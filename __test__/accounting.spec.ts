@@ -70,7 +70,8 @@ test.serial('H93: after any operations as many connections are counted as there 
     () => pick(limited.loop.connections())?.destroy(),
     () => pick(dialled)?.setIdleTimeout(1),
     () => pick(peers)?.end(),
-    () => pick(peers)?.reset(),
+    // Node never closes a socket that is reset after end().
+    () => pick([...peers].filter(({ socket }) => !socket.writableEnded))?.reset(),
     () =>
       void pick(dialled)
         ?.closeWrite()
@@ -89,7 +90,7 @@ test.serial('H93: after any operations as many connections are counted as there 
     await pick(operations)?.()
     if (stats().connections > OPEN_MAX) {
       for (const connection of [...dialled].slice(0, 20)) connection.destroy()
-      for (const peer of [...peers].slice(0, 20)) peer.reset()
+      for (const { socket } of [...peers].slice(0, 20)) socket.destroy()
       await turn()
     }
     if (limited.loop.connectionCount > LIMIT) t.fail(describe())
@@ -102,7 +103,7 @@ test.serial('H93: after any operations as many connections are counted as there 
     t.true((outcomes[outcome] ?? 0) > 50, outcome)
   }
   for (const connection of dialled) connection.destroy()
-  for (const peer of peers) peer.reset()
+  for (const { socket } of peers) socket.destroy()
   await eventually(() => stats().connections === 0, describe)
   t.is(accepted() + dialled.size, 0)
 })
