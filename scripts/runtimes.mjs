@@ -50,8 +50,8 @@ const endings = {
 }
 
 /**
- * The same where it differs in Bun and Deno. The error is the one that docs/platforms.md tells users
- * of.
+ * The same where it differs in Bun and Deno. The error is the one of which docs/platforms.md tells
+ * users.
  */
 const deviations = {
   inline: { prints: documented(/`(ERR_NODEPOLL_UNSUPPORTED)`: `(the host[^`]*)`/) },

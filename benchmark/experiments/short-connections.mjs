@@ -15,6 +15,7 @@ export const experiment = {
   variants: {
     shipped: {},
     'not taken out of the selector': { patches: ['no-deregister'] },
+    'errors made when asked for': { patches: ['late-errors'] },
     'closed and nothing else': { patches: ['close-alone'] },
   },
   loads: ['short:100x1KiB'],

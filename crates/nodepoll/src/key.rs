@@ -65,6 +65,21 @@ mod tests {
     }
 
     #[test]
+    fn h69_h92_rows_and_generations_of_any_size_survive_their_token_and_their_id() {
+        for slot in [1, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX] {
+            // Those of rows in use are odd.
+            for generation in [1, 0x7fff_ffff, 0x8000_0001, u32::MAX - 2, u32::MAX] {
+                let id = ConnectionId { slot, generation };
+                let key = Key::of_id(id);
+                assert_eq!(key.id(), id);
+                assert_eq!(Key::of_token(key.token()), key);
+                let is_last = slot == u32::MAX && generation == u32::MAX;
+                assert_eq!(key.token() == WAKER, is_last, "{id:?}");
+            }
+        }
+    }
+
+    #[test]
     fn h92_the_token_of_the_waker_names_no_row() {
         let mut rows = SlotMap::<Key, ()>::with_key();
         for _ in 0..1000 {

@@ -272,3 +272,40 @@ fn is_one_connections(error: &io::Error) -> bool {
         ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
     )
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// What accept(2) says of one connection, and of nothing else.
+    const OF_ONE: [i32; 12] = [
+        libc::EINTR,
+        libc::ECONNABORTED,
+        libc::ECONNRESET,
+        libc::EPROTO,
+        libc::ENETDOWN,
+        libc::ENOPROTOOPT,
+        libc::EHOSTDOWN,
+        libc::EHOSTUNREACH,
+        libc::EOPNOTSUPP,
+        libc::ENETUNREACH,
+        libc::EPERM,
+        libc::ETIMEDOUT,
+    ];
+
+    #[test]
+    fn h98_the_error_of_one_connection_is_none_of_its_listener() {
+        for errno in 1..=133 {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(
+                is_one_connections(&error),
+                OF_ONE.contains(&errno),
+                "{error}"
+            );
+        }
+        // For want of these it is tried again later, and the host is told.
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            assert!(!is_one_connections(&io::Error::from_raw_os_error(errno)));
+        }
+    }
+}

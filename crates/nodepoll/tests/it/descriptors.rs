@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nodepoll::limits::{ACCEPT_RETRY, RING_RECORDS};
+use nodepoll::limits::{ACCEPT_RETRY, RING_RECORDS, RING_RECORDS_MIN};
 use nodepoll::{Command, Endpoint, RuntimeOptions, RustHost};
 use socket2::{Domain, Socket, Type};
 
@@ -254,6 +254,51 @@ fn h7_a_start_that_fails_leaves_nothing_and_can_be_tried_again() {
             assert_eq!(threads(), threads_before);
         }
         panic!("it never started");
+    });
+}
+
+/// Limits the memory that this process may map.
+fn limit_memory(max: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: max,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: `limit` is a value of this function that lives during the call, which only reads it.
+    let done = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(done, 0);
+}
+
+fn mapped_bytes() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+    pages * 4096
+}
+
+#[test]
+fn h7_a_thread_that_cannot_be_made_is_an_error_and_leaves_nothing() {
+    alone(|| {
+        let options = RuntimeOptions {
+            ring_records: RING_RECORDS_MIN,
+            ..RuntimeOptions::default()
+        };
+        if mapped_bytes() > 1 << 40 {
+            // A sanitizer maps nearly all there is, and ends the process when it gets no more.
+            return;
+        }
+        let (descriptors_before, threads_before) = (descriptors(), threads());
+        // Less than a thread's stack.
+        limit_memory(mapped_bytes() + (1 << 20));
+        let started = RustHost::start(&options, 1 << 20);
+        limit_memory(libc::RLIM_INFINITY);
+        let errno = started
+            .err()
+            .expect("there is no memory for a stack")
+            .errno();
+        assert_eq!(errno, Some(libc::EAGAIN));
+        assert_eq!(descriptors(), descriptors_before);
+        assert_eq!(threads(), threads_before);
+        drop(RustHost::start(&options, 1 << 20).unwrap());
+        assert_eq!(descriptors(), descriptors_before);
     });
 }
 
