@@ -167,6 +167,7 @@ const programs: Record<string, readonly [source: string, output: string]> = {
       } })
     const idle = await Promise.all([peerOf(server), peerOf(server)])
     for (const peer of idle) peer.pause()
+    await until(() => server.loop.connectionCount === idle.length, 'both')
     await jam([...server.loop.connections()])
     const other = await peerOf(server)
     other.write(fill(MIB, 1))
@@ -189,6 +190,7 @@ const programs: Record<string, readonly [source: string, output: string]> = {
       } })
     const idle = await Promise.all([peerOf(server), peerOf(server)])
     for (const peer of idle) peer.pause()
+    await until(() => server.loop.connectionCount === idle.length, 'both')
     await jam([...server.loop.connections()])
     const other = await peerOf(server)
     const slow = []

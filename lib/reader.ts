@@ -124,10 +124,10 @@ export class Reader extends WaitingNumberReads {
     offset = 0,
     encoding: BufferEncoding = 'utf8',
   ): Promise<T> {
-    const now = this.#takeNow(n, take, offset, encoding)
-    if (now !== undefined) return now
+    const begun = this.#begin(n, take, offset, encoding)
+    if (begun !== undefined) return begun
     const ignore = (): void => void reading.catch(noop)
-    const reading: Promise<T> = this.#readWhenThere(n, take, offset, encoding, ignore)
+    const reading: Promise<T> = this.#fail(n, take, offset, encoding, ignore)
     return reading
   }
 
@@ -153,28 +153,89 @@ export class Reader extends WaitingNumberReads {
     }
   }
 
-  /** Takes what is there without waiting. `undefined` if that is not all there is to do. */
-  #takeNow<T>(
+  /** Takes what is there, or waits for it. `undefined` if that fails, which has changed nothing. */
+  #begin<T>(
     n: number,
     take: (input: LinkBuffer) => T,
     offset: number,
     encoding: BufferEncoding,
   ): Promise<T> | undefined {
-    const { input, _isReading: isReading } = this.#connection
+    const { input, _isReading: isReading, _receives: receives } = this.#connection
     const areCounts = Number.isInteger(n) && Number.isInteger(offset) && n >= 0 && offset >= 0
-    const isThere = areCounts && n + offset <= input.length
-    if (!isThere || isReading || encoding !== 'utf8') return undefined
+    const isKnown = encoding === 'utf8' || Buffer.isEncoding(encoding)
+    if (!areCounts || !isKnown || isReading) return undefined
     try {
       input._checkReleased()
-      return Promise.resolve(take(input))
+      if (n + offset <= input.length) return Promise.resolve(take(input))
+      return receives ? this.#wait(n + offset, take) : undefined
     } catch {
-      // It has changed nothing, and fails again where the stack of the error leads to the caller.
+      // It fails again where the stack of the error leads to the caller.
       return undefined
     }
   }
 
+  #wait<T>(bytes: number, take: (input: LinkBuffer) => T): Promise<T> {
+    const connection = this.#connection
+    const { input, _waits: waits } = connection
+    waits.begin()
+    try {
+      connection._intake.want(bytes)
+    } catch (error) {
+      waits.end()
+      throw error
+    }
+    const ignore = (): void => void reading.catch(noop)
+    const reading = new Promise<T>((resolve, reject) => {
+      waits.whenInput(bytes, (isLate) => {
+        if (isLate || input.length < bytes || !connection._isForReads) {
+          resolve(this.#goOn(bytes, take, isLate, ignore))
+          return
+        }
+        waits.end()
+        try {
+          resolve(take(input))
+        } catch (error) {
+          reject(error)
+        }
+      })
+    })
+    return reading
+  }
+
+  /** Waits for longer, or fails. */
+  async #goOn<T>(
+    bytes: number,
+    take: (input: LinkBuffer) => T,
+    wasLate: boolean,
+    ignore: () => void,
+  ): Promise<T> {
+    const connection = this.#connection
+    const { input, _waits: waits } = connection
+    // After two of them the caller's promise follows this one, so that errors find their way back.
+    await undefined
+    await undefined
+    try {
+      let isLate = wasLate
+      try {
+        while (!isLate && input.length < bytes && connection._receives) {
+          isLate = await waits.input(bytes)
+        }
+      } finally {
+        waits.end()
+      }
+      if (isLate) throw readTimeout()
+      if (input.length < bytes) throw connection._endError()
+      return take(input)
+    } catch (error) {
+      // A read that nobody awaits must not end the process when its connection does. Not sooner:
+      // the stack of the error leads to the caller only while the caller alone waits.
+      queueMicrotask(ignore)
+      throw error
+    }
+  }
+
   // Errors are made in here, so that their stack leads to the caller.
-  async #readWhenThere<T>(
+  async #fail<T>(
     n: number,
     take: (input: LinkBuffer) => T,
     offset: number,
@@ -184,27 +245,17 @@ export class Reader extends WaitingNumberReads {
     try {
       checkCount(n)
       checkCount(offset, 'offset')
-      if (encoding !== 'utf8') checkEncoding(encoding)
-      const bytes = n + offset
-      const { input, _waits: waits } = this.#connection
-      if (waits.isReading) throw concurrentRead()
+      checkEncoding(encoding)
+      const { input, _intake: intake, _isReading: isReading } = this.#connection
+      if (isReading) throw concurrentRead()
       input._checkReleased()
-      if (input.length < bytes) {
-        waits.begin()
-        try {
-          if (this.#connection._receives) this.#connection._intake.want(bytes)
-          while (input.length < bytes && this.#connection._receives) {
-            if (await waits.input(bytes)) throw readTimeout()
-          }
-        } finally {
-          waits.end()
-        }
-        if (input.length < bytes) throw this.#connection._endError()
+      if (input.length < n + offset) {
+        if (this.#connection._receives) intake.want(n + offset)
+        throw this.#connection._endError()
       }
       return take(input)
     } catch (error) {
-      // A read that nobody awaits must not end the process when its connection does. Not sooner:
-      // the stack of the error leads to the caller only while the caller alone waits.
+      // As above.
       queueMicrotask(ignore)
       throw error
     }

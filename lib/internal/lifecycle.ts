@@ -29,6 +29,9 @@ import {
 } from './flags.ts'
 import { callGuarded, type Handler, isThenable, reportError } from './handlers.ts'
 
+/** With none of these there is nothing to do for a connection. */
+const DUE = FRESH | PEER_ENDED | ENDED | LEAVING
+
 /** Stands for onConnect where a count of consumed bytes stands for onRequest. */
 const CONNECTING = -1
 
@@ -240,6 +243,11 @@ export abstract class Lifecycle extends Condition {
     return this.#bytesRead - (this._input?.length ?? 0)
   }
 
+  /** Whether no handler is about to be called for input that comes now. @internal */
+  get _isForReads(): boolean {
+    return (this._flags & PENDING) !== 0 || this._onRequest === undefined
+  }
+
   private _hasNoInput(): boolean {
     return this._input === undefined || this._input.length === 0
   }
@@ -300,14 +308,18 @@ export abstract class Lifecycle extends Condition {
     const goOn = (): void => {
       dispatcher.handlersPending--
       this._flags &= ~PENDING
-      this._handlers.scope.runInAsyncScope(() => this._advance())
+      if (this._flags & DUE) this._handlers.scope.runInAsyncScope(() => this._advance())
     }
-    result
-      .then(
-        (value) => this._settled(value, consumed),
-        (error: unknown) => this._handlerFailed(error),
-      )
-      .then(goOn)
+    result.then(
+      (value) => {
+        this._settled(value, consumed)
+        goOn()
+      },
+      (error: unknown) => {
+        this._handlerFailed(error)
+        goOn()
+      },
+    )
   }
 
   private _settled(value: unknown, consumed: number): void {

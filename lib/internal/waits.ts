@@ -22,7 +22,7 @@ export class Waits {
   #wanted = 0
   /** When the read began. */
   #readSince = 0
-  #resolveInput: ((isLate: boolean) => void) | undefined
+  #goOn: ((isLate: boolean) => void) | undefined
   #readAlarm: Alarm | undefined
   #drains: Drain[] = []
   #drainAlarm: Alarm | undefined
@@ -57,10 +57,14 @@ export class Waits {
    * when the read has waited for too long.
    */
   input(n: number): Promise<boolean> {
+    return new Promise((resolve) => this.whenInput(n, resolve))
+  }
+
+  /** The same for who wants it within the event that brings the input. */
+  whenInput(n: number, goOn: (isLate: boolean) => void): void {
     this.#wanted = n
-    const input = new Promise<boolean>((resolve) => (this.#resolveInput = resolve))
+    this.#goOn = goOn
     this.#watchRead()
-    return input
   }
 
   /**
@@ -75,11 +79,11 @@ export class Waits {
 
   /** Input has come; `Infinity` stands for its end. Whether somebody goes on now. */
   inputCame(length: number): boolean {
-    const resolve = this.#resolveInput
-    if (resolve === undefined || length < this.#wanted) return false
-    this.#resolveInput = undefined
+    const goOn = this.#goOn
+    if (goOn === undefined || length < this.#wanted) return false
+    this.#goOn = undefined
     this.#readAlarm?.set(Infinity)
-    resolve(false)
+    goOn(false)
     return true
   }
 
@@ -106,7 +110,7 @@ export class Waits {
   }
 
   #watchRead(): void {
-    if (this.#resolveInput === undefined) return
+    if (this.#goOn === undefined) return
     const until = this.#reading.until(this.#readSince)
     if (until === Infinity && this.#readAlarm === undefined) return
     this.#readAlarm ??= new Alarm(() => this.#readIsLate())
@@ -122,12 +126,12 @@ export class Waits {
   }
 
   #readIsLate(): void {
-    const resolve = this.#resolveInput
+    const goOn = this.#goOn
     // What came while JavaScript was busy has come in time: it is dispatched before this.
     setImmediate(() => {
-      if (resolve === undefined || resolve !== this.#resolveInput) return
-      this.#resolveInput = undefined
-      resolve(true)
+      if (goOn === undefined || goOn !== this.#goOn) return
+      this.#goOn = undefined
+      goOn(true)
     })
   }
 
