@@ -18,15 +18,33 @@ export interface CloseReason {
   readonly error?: unknown
 }
 
+/**
+ * An error of the operating system as a reason. The error is made when somebody asks for it: many a
+ * peer resets its connection, nobody asks, and an error with its stack is dear.
+ */
+export class SystemReason {
+  readonly #errno: number
+  readonly #syscall: number
+
+  constructor(errno: number, syscall: number) {
+    this.#errno = errno
+    this.#syscall = syscall
+  }
+
+  /** The reason as its user sees it. */
+  told(): CloseReason {
+    const syscall = this.#syscall === SYSCALL_WRITE ? 'write' : 'read'
+    return { by: 'error', error: systemError(this.#errno, syscall) }
+  }
+}
+
 /** The reason that a driver gives in its last event of a connection. */
-export function reasonOf(kind: number, errno: number, syscall: number): CloseReason {
+export function reasonOf(kind: number, errno: number, syscall: number): CloseReason | SystemReason {
   switch (kind) {
     case REASON_PEER:
       return { by: 'peer' }
-    case REASON_ERROR: {
-      const call = syscall === SYSCALL_WRITE ? 'write' : 'read'
-      return { by: 'error', error: systemError(errno, call) }
-    }
+    case REASON_ERROR:
+      return new SystemReason(errno, syscall)
     case REASON_TIMEOUT:
       return { by: 'timeout' }
     default:

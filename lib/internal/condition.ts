@@ -1,6 +1,6 @@
 import { closedError, failure } from '../errors.ts'
 import { Channel } from './channel.ts'
-import type { CloseReason } from './close-reason.ts'
+import { type CloseReason, SystemReason } from './close-reason.ts'
 import type { Opened } from './dispatcher.ts'
 import { Extras } from './extras.ts'
 import { CLOSING, ENDED, PEER_ENDED, WRITE_CLOSED } from './flags.ts'
@@ -13,8 +13,7 @@ export abstract class Condition extends Channel {
   readonly _handlers: Handlers
   /** What has happened so far. @internal */
   _flags = 0
-  /** @internal */
-  _reason: CloseReason | undefined
+  #reason: CloseReason | SystemReason | undefined
   #extras: Extras | undefined
 
   constructor(handlers: Handlers, opened: Opened) {
@@ -39,6 +38,17 @@ export abstract class Condition extends Channel {
       if (!this.isActive) this._abort()
     }
     return extras.aborter.signal
+  }
+
+  /** Why it has ended, or is about to. @internal */
+  get _reason(): CloseReason | undefined {
+    if (this.#reason instanceof SystemReason) this.#reason = this.#reason.told()
+    return this.#reason
+  }
+
+  /** Says why it ends. The first reason stays. @internal */
+  _endsFor(reason: CloseReason | SystemReason): void {
+    this.#reason ??= reason
   }
 
   /** Whether the socket is gone. @internal */

@@ -1,7 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
 
 import type { Connection } from '../connection.ts'
-import type { CloseReason } from './close-reason.ts'
 
 const opened = channel('nodepoll:connection:open')
 const closed = channel('nodepoll:connection:close')
@@ -13,8 +12,8 @@ export function publishOpened(connection: Connection): void {
 }
 
 /** Tells them that it has ended, and why. */
-export function publishClosed(connection: Connection, reason: CloseReason): void {
-  if (closed.hasSubscribers) closed.publish({ connection, reason })
+export function publishClosed(connection: Connection): void {
+  if (closed.hasSubscribers) closed.publish({ connection, reason: connection._reason })
 }
 
 /** Tells them of an error that goes to `onError`. */

@@ -120,13 +120,16 @@ export class Dispatcher {
     this.#hasContinuations = true
   }
 
-  /** Exchanges and dispatches until nothing is left, or until the rest of the process is due. */
-  readonly pump = (): void => {
+  /**
+   * Exchanges and dispatches until nothing is left, or until the rest of the process is due.
+   * `areShown`: there are events which need no exchange to be seen.
+   */
+  readonly pump = (areShown?: boolean): void => {
     this.#isBusy = true
     let finished = false
     this.#eventsLeft = EVENTS_MAX
     try {
-      finished = this.#run()
+      finished = this.#run(areShown === true)
     } finally {
       // Also after an exception of our own: the events that are left are not lost.
       if (!finished) setImmediate(this.pump)
@@ -134,9 +137,10 @@ export class Dispatcher {
   }
 
   /** Whether nothing has to be done until the doorbell rings or commands are written. */
-  #run(): boolean {
+  #run(areShown: boolean): boolean {
     for (let turn = 0; ; turn++) {
-      this.#exchange()
+      if (turn > 0 || !areShown) this.#exchange()
+      else for (const lane of this.lanes) lane.load()
       if (this.#control[record.CONTROL_LANES_READY] === 0) {
         this.#isBusy = false
         return !this.lanes.some((lane) => lane.overflows)

@@ -54,10 +54,15 @@ let known: ReturnType<typeof getSystemErrorMap> | undefined
 /** What Node says of an error number of the kernel. */
 export function describeErrno(errno: number, platform: string = process.platform): SystemErrno {
   known ??= getSystemErrorMap()
+  // On Windows numbers of sockets are not those of libuv, which names them alike.
   const name = platform === 'win32' ? WINDOWS_NAMES[errno] : known.get(-errno)?.[0]
   if (name === undefined) return { errno: -errno, name: `E${errno}`, description: 'unknown error' }
-  for (const [number, [each, description]] of known) {
-    if (each === name) return { errno: number, name, description }
-  }
-  return { errno: -errno, name, description: 'unknown error' }
+  const number = (platform === 'win32' ? numberOf(name, known) : undefined) ?? -errno
+  const description = known.get(number)?.[1] ?? 'unknown error'
+  return { errno: number, name, description }
+}
+
+function numberOf(name: string, names: ReturnType<typeof getSystemErrorMap>): number | undefined {
+  for (const [number, [each]] of names) if (each === name) return number
+  return undefined
 }

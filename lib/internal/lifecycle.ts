@@ -8,7 +8,7 @@ import {
   COMMAND_WINDOW,
 } from '../native/record.ts'
 import type { Writer } from '../writer.ts'
-import { type CloseReason, isEndError } from './close-reason.ts'
+import { type CloseReason, isEndError, SystemReason } from './close-reason.ts'
 import { Condition } from './condition.ts'
 import { Ending } from './ending.ts'
 import { publishClosed, publishOpened } from './diagnostics.ts'
@@ -128,7 +128,7 @@ export abstract class Lifecycle extends Condition {
     this._flags |= PEER_ENDED
     this._inputCame(Infinity)
     if (!this._handlers.allowHalfOpen) {
-      this._reason ??= { by: 'peer' }
+      this._endsFor({ by: 'peer' })
       this._abort()
       this._disconnected()
     }
@@ -148,22 +148,24 @@ export abstract class Lifecycle extends Condition {
   }
 
   /** The socket is gone. @internal */
-  _closed(reason: CloseReason): void {
+  _closed(reason: CloseReason | SystemReason): void {
     if (this._flags & ENDED) return
     this._leaveSlot()
     this._handlers.closed(this._self)
-    const isHalfOpen = this._handlers.allowHalfOpen && reason.by === 'peer'
+    const isFin = !(reason instanceof SystemReason) && reason.by === 'peer'
+    const isHalfOpen = this._handlers.allowHalfOpen && isFin
     const isByPeer = (this._flags & (PEER_ENDED | CLOSING)) === 0 && !isHalfOpen
     this._flags |= ENDED
-    this._reason ??= reason
+    this._endsFor(reason)
     this._abort()
     this._showWithheld()
     this._writer?._drop()
     this._stopWaiting()
     // An attempt to connect that came second was never open to anybody.
-    if (this._flags & PUBLISHED) publishClosed(this._self, this._reason)
+    if (this._flags & PUBLISHED) publishClosed(this._self)
     if (isByPeer) this._disconnected()
-    if (this._extrasIfAny?.ending?.settle(this._reason)) this._dispatcher.yieldToContinuations()
+    const ending = this._extrasIfAny?.ending
+    if (ending?.settle(this._reason as CloseReason)) this._dispatcher.yieldToContinuations()
     this._advance()
   }
 
@@ -173,7 +175,7 @@ export abstract class Lifecycle extends Condition {
     const isRepeated = (this._flags & CLOSING) !== 0 && command === COMMAND_CLOSE
     if (isRepeated || this._flags & ENDED) return
     this._flags |= CLOSING
-    this._reason ??= reason
+    this._endsFor(reason)
     this._writer?._drop()
     this._inputCame(Infinity)
     this._command(command, command === COMMAND_CLOSE ? this._sendMs : 0)

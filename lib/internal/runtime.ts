@@ -69,7 +69,7 @@ function start({ host, pollers, loadBalance, memoryMax, guard }: RuntimeSettings
     commands: lanes.map((lane) => lane.commands),
     events: lanes.map((lane) => lane.events),
   }
-  const native = startRuntime(options, () => dispatcher.pump())
+  const native = startRuntime(options, (areShown) => dispatcher.pump(areShown))
   const exchange = native.exchangeFunction()
   const schedule = (): void => dispatcher.schedule()
   const memory = new Memory(native, control, leaseChanges, exchange, schedule, guard, arenaMax)

@@ -16,7 +16,10 @@ export interface NativeRuntimeOptions {
 }
 
 /** Starts pollers. `doorbell` is called when there are events and nobody has fetched them. */
-export function startRuntime(options: NativeRuntimeOptions, doorbell: () => void): NativeRuntime {
+export function startRuntime(
+  options: NativeRuntimeOptions,
+  doorbell: (areShown?: boolean) => void,
+): NativeRuntime {
   return new native.BindingRuntime(options, doorbell)
 }
 

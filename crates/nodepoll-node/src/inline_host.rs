@@ -115,7 +115,7 @@ impl InlineHost {
     }
 
     /// Calls JavaScript as libuv's callbacks do: an exception becomes an uncaught one, and
-    /// microtasks run afterwards.
+    /// microtasks run afterwards. `true` says that the events are shown already.
     fn call_pump(&self) {
         let env = self.env.raw();
         let mut scope = ptr::null_mut();
@@ -123,12 +123,13 @@ impl InlineHost {
         if unsafe { sys::napi_open_handle_scope(env, &raw mut scope) } != sys::Status::napi_ok {
             return;
         }
-        let (mut global, mut pump, mut result) =
-            (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let [mut global, mut pump, mut result, mut are_shown] = [ptr::null_mut(); 4];
         // SAFETY: a handle scope is open, and `global` is there to be filled.
         let _ = unsafe { sys::napi_get_global(env, &raw mut global) };
         // SAFETY: as above; the reference is alive until the clean-up hook.
         let _ = unsafe { sys::napi_get_reference_value(env, self.pump, &raw mut pump) };
+        // SAFETY: as above.
+        let _ = unsafe { sys::napi_get_boolean(env, true, &raw mut are_shown) };
         let no_context = ptr::null_mut();
         // SAFETY: both values are of this scope; a context of null is that of the process.
         let status = unsafe {
@@ -137,8 +138,8 @@ impl InlineHost {
                 no_context,
                 global,
                 pump,
-                0,
-                ptr::null(),
+                1,
+                &raw const are_shown,
                 &raw mut result,
             )
         };

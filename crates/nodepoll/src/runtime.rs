@@ -215,8 +215,6 @@ impl Runtime {
         if ready > 0 {
             self.bell.retract();
         }
-        let word = self.control.range(index(CONTROL_LANES_READY), 1);
-        word[0].store(ready, Ordering::Relaxed);
     }
 
     /// The drivers that have been offered to the host since the last time. From now on the host
@@ -230,7 +228,7 @@ impl Runtime {
     }
 
     /// Turns a driver on the host's thread. Whether there are events that nobody else will tell
-    /// the host of: then it exchanges.
+    /// the host of: they are shown already, as an exchange shows them.
     pub fn turn(&self, driver: &mut InlineDriver) -> (AfterTurn, bool) {
         driver.wait(Some(Duration::ZERO));
         self.handle(driver)
@@ -242,7 +240,11 @@ impl Runtime {
         // for the events anyway.
         let was_idle = self.bell.wake_up();
         let after = driver.turn();
-        (after, was_idle && self.has_news())
+        let has_events = was_idle && self.has_news();
+        if has_events {
+            self.collect();
+        }
+        (after, has_events)
     }
 
     /// Gives a driver to its thread.
@@ -347,12 +349,11 @@ impl Runtime {
 
     fn collect(&self) -> i32 {
         let ready = |(index, lane): (usize, &Arc<Lane>)| lane.collect(self.lane_words(index));
-        self.lanes
-            .iter()
-            .enumerate()
-            .map(ready)
-            .map(i32::from)
-            .sum()
+        let lanes = self.lanes.iter().enumerate();
+        let ready = lanes.map(ready).map(i32::from).sum();
+        let word = self.control.range(index(CONTROL_LANES_READY), 1);
+        word[0].store(ready, Ordering::Relaxed);
+        ready
     }
 
     /// Whether there are events, for a host that goes idle if there are none.
