@@ -6,8 +6,8 @@
 // connections do not wait behind a flood of new ones. How many?
 //
 // Found: CPU of the process in µs a connection and the 99th percentile in ms, median and range of 3
-// rounds of 1 s. Measured on a virtual machine with 2 cores (AMD EPYC, Linux 6.18, Node 20.20), which
-// others share.
+// rounds of 1 s. Measured on a virtual machine with 2 cores (AMD EPYC, Linux 6.18, Node 20.20),
+// which others share.
 //
 //              short:100x1KiB                     short:1000x64B
 //   up to 64   35.5 (35.0–35.5)   6.3 (4.4–7.7)   33.4 (32.8–39.1)   90 (43–93)
@@ -15,11 +15,11 @@
 //   up to 8    35.4 (35.2–36.5)   4.6 (4.2–5.6)   35.5 (33.5–36.6)   73 (40–112)
 //   up to 512  36.0 (34.8–36.8)   6.2 (4.8–6.4)   34.9 (29.3–37.5)   59 (56–89)
 //
-// With 100 clients it makes no difference. With 1,000 that connect without pause, one by one costs 9 %
-// more, and is steadier; the others are within the spread of each other.
+// With 100 clients it makes no difference. With 1,000 that connect without pause, one by one costs
+// 9 % more, and is steadier; the others are within the spread of each other.
 //
-// Decided: up to 64 (`ACCEPT_BATCH`), as it was: what it costs is bounded, and it gains what there is
-// to gain.
+// Decided: up to 64 (`ACCEPT_BATCH`), as it was: what it costs is bounded, and it gains what there
+// is to gain.
 import { isMain } from '../../scripts/setup.mjs'
 import { run } from './runner.mjs'
 

@@ -2,8 +2,8 @@
 //
 //   node benchmark/experiments/accepted-elsewhere.mjs [--rounds N] [--seconds N] [--load L]
 //
-// Asked: one thread accepts and gives connections to others. Does it wake them for each, or once it has
-// accepted all that wait?
+// Asked: one thread accepts and gives connections to others. Does it wake them for each, or once it
+// has accepted all that wait?
 //
 // Found: CPU of the process in µs a connection, median and range of 3 rounds of 1 s. Measured on a
 // virtual machine with 2 cores (AMD EPYC, Linux 6.18, Node 20.20), which others share.

@@ -5,17 +5,17 @@
 // Asked: in turn, by chance, or the one that has the fewest connections?
 //
 // Found: CPU of the process in µs a message (short: a connection), and how many times its share the
-// fullest poller has; median and range of 3 rounds of 1 s. Measured on a virtual machine with 2 cores
-// (AMD EPYC, Linux 6.18, Node 20.20), which others share. Four of the 100 connections are busy in the
-// second load.
+// fullest poller has; median and range of 3 rounds of 1 s. Measured on a virtual machine with 2
+// cores (AMD EPYC, Linux 6.18, Node 20.20), which others share. Four of the 100 connections are
+// busy in the second load.
 //
 //                         100x1KiB                  4x64KiBx4+96              short:100x1KiB
-//   roundRobin, 2         10.3 (10.2–11.1)   1.00   29.9 (29.8–30.8)   1.00   39.8 (38.3–42.2)   1.00
-//   random, 2             10.1 (9.6–10.7)    1.10   29.3 (28.8–29.7)   1.14   36.8 (36.0–38.0)   1.00
-//   leastConnections, 2   10.9 (10.1–11.9)   1.00   31.0 (27.9–31.7)   1.00   37.3 (37.2–43.1)   1.05
-//   roundRobin, 3         10.3 (8.9–10.3)    1.02   29.3 (27.8–31.1)   1.02   45.8 (41.1–45.8)   1.00
-//   random, 3             9.3 (8.5–10.6)     1.17   30.1 (27.3–37.5)   1.05   41.9 (41.3–49.7)   1.01
-//   leastConnections, 3   9.6 (9.6–10.5)     1.02   29.2 (28.2–33.1)   1.02   43.2 (41.2–44.3)   1.00
+//  roundRobin, 2        10.3 (10.2–11.1)  1.00  29.9 (29.8–30.8)  1.00  39.8 (38.3–42.2)  1.00
+//  random, 2            10.1 (9.6–10.7)   1.10  29.3 (28.8–29.7)  1.14  36.8 (36.0–38.0)  1.00
+//  leastConnections, 2  10.9 (10.1–11.9)  1.00  31.0 (27.9–31.7)  1.00  37.3 (37.2–43.1)  1.05
+//  roundRobin, 3        10.3 (8.9–10.3)   1.02  29.3 (27.8–31.1)  1.02  45.8 (41.1–45.8)  1.00
+//  random, 3            9.3 (8.5–10.6)    1.17  30.1 (27.3–37.5)  1.05  41.9 (41.3–49.7)  1.01
+//  leastConnections, 3  9.6 (9.6–10.5)    1.02  29.2 (28.2–33.1)  1.02  43.2 (41.2–44.3)  1.00
 //
 // In CPU time they are within the spread of each other. By chance one of the pollers has up to a
 // quarter more than its share (1.26), which is the time that its connections wait longer.

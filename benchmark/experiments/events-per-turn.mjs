@@ -2,13 +2,13 @@
 //
 //   node benchmark/experiments/events-per-turn.mjs [--rounds N] [--seconds N] [--load L]
 //
-// Asked: JavaScript handles events until there are none, but not more than so many (`EVENTS_MAX`) and
-// not in more exchanges than so many (`TURNS_MAX`) before the rest of its process has its turn. A
-// driver takes so many events from the kernel at a time (`KERNEL_EVENTS`). How many?
+// Asked: JavaScript handles events until there are none, but not more than so many (`EVENTS_MAX`)
+// and not in more exchanges than so many (`TURNS_MAX`) before the rest of its process has its turn.
+// A driver takes so many events from the kernel at a time (`KERNEL_EVENTS`). How many?
 //
-// Found: CPU of the process in µs a message, and the 99th percentile of the delay of the event loop in
-// ms, median and range of 3 rounds of 1 s. Measured on a virtual machine with 2 cores (AMD EPYC, Linux
-// 6.18, Node 20.20), which others share.
+// Found: CPU of the process in µs a message, and the 99th percentile of the delay of the event loop
+// in ms, median and range of 3 rounds of 1 s. Measured on a virtual machine with 2 cores (AMD EPYC,
+// Linux 6.18, Node 20.20), which others share.
 //
 //                       100x1KiB                              1000x1KiB
 //   shipped             7.54 (6.04–7.60)   0.83 (0.65–1.29)   7.03 (6.64–7.18)   1.47 (1.45–3.01)
@@ -19,8 +19,8 @@
 //   128 kernel events   7.45 (6.07–7.47)   0.66 (0.53–0.75)   6.79 (6.61–7.15)   1.96 (1.09–2.95)
 //
 // All variants have two states with 100 connections, of 6.0 and of 7.5 µs: by which thread the load
-// generator shares a core with. Between the variants there is nothing to choose: the delay is that of
-// the scheduler, which has three busy threads for two cores, and not that of long batches.
+// generator shares a core with. Between the variants there is nothing to choose: the delay is that
+// of the scheduler, which has three busy threads for two cores, and not that of long batches.
 //
 // Decided: as it was. The limits are there for the worst case, and are not met in these loads.
 import { isMain } from '../../scripts/setup.mjs'

@@ -128,7 +128,7 @@ impl InlineHost {
         let _ = unsafe { sys::napi_get_global(env, &raw mut global) };
         // SAFETY: as above; the reference is alive until the clean-up hook.
         let _ = unsafe { sys::napi_get_reference_value(env, self.pump, &raw mut pump) };
-        // SAFETY: as above.
+        // SAFETY: a handle scope is open, and `are_shown` is there to be filled.
         let _ = unsafe { sys::napi_get_boolean(env, true, &raw mut are_shown) };
         let no_context = ptr::null_mut();
         // SAFETY: both values are of this scope; a context of null is that of the process.
