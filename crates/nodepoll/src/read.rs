@@ -20,6 +20,8 @@ pub(crate) struct ReadMemory {
     node: Option<Node>,
     /// What the arena had been granted when the host was last asked for more.
     asked_at: Option<usize>,
+    /// The node is shorter than it should be, and the host has not been told.
+    is_in_pieces: bool,
     /// Sockets have begun to wait for memory, and the host has not been told.
     pub(crate) is_short: bool,
 }
@@ -30,6 +32,7 @@ impl ReadMemory {
             arena,
             node: None,
             asked_at: None,
+            is_in_pieces: false,
             is_short: false,
         }
     }
@@ -49,18 +52,19 @@ impl ReadMemory {
             self.node = self
                 .arena
                 .allocate_some(Purpose::Input, READ_NODE_BYTES, READ_ROOM_MIN);
+            let is_piece = |node: &Node| node.capacity() < READ_NODE_BYTES;
+            self.is_in_pieces |= self.node.as_ref().is_some_and(is_piece);
         }
         self.node.as_mut()
     }
 
-    /// Whether the host should be asked for a chunk: once for each chunk, and whenever sockets
-    /// begin to wait.
+    /// Whether the host should be asked for a chunk: once for each chunk, and for each node that is
+    /// too short, and whenever sockets begin to wait.
     fn wants_chunk(&mut self) -> bool {
         if std::mem::take(&mut self.is_short) {
             return true;
         }
-        let is_piece = |node: &Node| node.capacity() < READ_NODE_BYTES;
-        let is_in_pieces = self.node.as_ref().is_some_and(is_piece);
+        let is_in_pieces = std::mem::take(&mut self.is_in_pieces);
         let is_enough = self.arena.bytes_divisible() >= MEMORY_LOW_BYTES && !is_in_pieces;
         if is_enough || self.arena.is_full() {
             return false;

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
-use linkbuf::{CHUNK_BYTES, Chunk};
+use linkbuf::{CHUNK_BYTES, Chunk, Purpose};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Waker};
 use socket2::{Domain, Type};
@@ -14,7 +14,7 @@ use super::*;
 use crate::address::Address;
 use crate::bell::{Bell, Host};
 use crate::event::EndReason;
-use crate::limits::RING_RECORDS_MIN;
+use crate::limits::{READ_NODE_BYTES, RING_RECORDS_MIN};
 use crate::options::{DialOptions, Endpoint, LoadBalance};
 use crate::record::RECORD_WORDS;
 use crate::ring::{Ring, Words};
@@ -36,10 +36,15 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::with_memory(CHUNK_BYTES)
+    }
+
+    /// With one chunk, and so many bytes that the arena may have.
+    fn with_memory(bytes_max: usize) -> Self {
         let poll = Poll::new().unwrap();
         let waker = Waker::new(poll.registry(), WAKER).unwrap();
         let ring = || Ring::new(Words::boxed(RING_RECORDS_MIN as usize * RECORD_WORDS));
-        let arena = Arena::new(CHUNK_BYTES);
+        let arena = Arena::new(bytes_max);
         arena.grant(Chunk::boxed(CHUNK_BYTES)).unwrap();
         let (bell, host) = (Arc::new(Bell::new()), Arc::new(Nobody));
         let seam = Seam::new(ring(), ring(), arena.clone(), bell, host, waker);
@@ -86,6 +91,12 @@ impl Rig {
     }
 
     fn told(&self) -> Vec<Event> {
+        let mut told = self.told_in_all();
+        told.retain(|event| *event != Event::NeedMemory);
+        told
+    }
+
+    fn told_in_all(&self) -> Vec<Event> {
         let ring = &self.driver.io.seam.events;
         let (mut head, tail) = (ring.head(), ring.tail());
         let mut told = Vec::new();
@@ -94,7 +105,6 @@ impl Rig {
             head = head.wrapping_add(1);
         }
         ring.consume(head);
-        told.retain(|event| *event != Event::NeedMemory);
         told
     }
 
@@ -322,4 +332,31 @@ fn h114_a_wish_for_memory_that_found_no_room_is_told_when_there_is_some() {
     let event = Event::decode(seam.events.read(told));
     assert_eq!(event, Some(Event::NeedMemory));
     assert_eq!(rig.driver.park(), None);
+}
+
+#[test]
+fn h114_memory_in_pieces_is_a_reason_to_ask_once_and_not_in_each_turn() {
+    let mut rig = Rig::with_memory(8 * CHUNK_BYTES);
+    let (mut client, _id) = rig.open();
+    let arena = rig.driver.io.memory.arena().clone();
+    // Half of the memory is free, in pieces of half of what a driver would like.
+    let nodes: Vec<_> =
+        std::iter::from_fn(|| arena.allocate_for(Purpose::Any, READ_NODE_BYTES / 2)).collect();
+    let _kept: Vec<_> = nodes.into_iter().step_by(2).collect();
+    client.write_all(b"into a piece").unwrap();
+    let asks = |told: Vec<Event>| {
+        let is_wish = |event: &&Event| **event == Event::NeedMemory;
+        told.iter().filter(is_wish).count()
+    };
+    rig.poll
+        .poll(&mut rig.events, Some(Duration::from_secs(1)))
+        .unwrap();
+    rig.driver.turn(&rig.events);
+    assert_eq!(asks(rig.told_in_all()), 1);
+    for _ in 0..3 {
+        arena.grant(Chunk::boxed(CHUNK_BYTES)).unwrap();
+        rig.events.clear();
+        rig.driver.turn(&rig.events);
+        assert_eq!(asks(rig.told_in_all()), 0, "nothing has been read since");
+    }
 }
