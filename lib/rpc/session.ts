@@ -84,6 +84,7 @@ export abstract class Session implements FrameSink {
       await pending
       pending = this.#take()
     }
+    this.releaseInput()
   }
 
   /** What has to be waited for before more can be taken, other than for input to come. */
