@@ -1,18 +1,26 @@
+import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 
-import { decode, encode } from '@msgpack/msgpack'
 import test from 'ava'
 import { stats } from 'nodepoll'
 import {
   bytesCodec,
   connectRpc,
   jsonCodec,
+  type MessagePack,
   messagePackCodec,
   type RpcCall,
   RpcError,
 } from 'nodepoll/rpc'
 
-import { codeOf, type Deferred, deferred, eventually, failureOf, within } from './helpers/deadline.ts'
+import {
+  codeOf,
+  type Deferred,
+  deferred,
+  eventually,
+  failureOf,
+  within,
+} from './helpers/deadline.ts'
 import { runChild } from './helpers/child.ts'
 import { leakCheck } from './helpers/leaks.ts'
 import {
@@ -29,9 +37,12 @@ import {
 import { Peer } from './helpers/peer.ts'
 import { portOf, startNetServer, temporaryPath } from './helpers/server.ts'
 
+// Its types want those of a browser.
+const { decode, encode } = createRequire(import.meta.url)('@msgpack/msgpack') as MessagePack
+
 test.serial('replies come in any order, each to its own call', async (t) => {
   await leakCheck(t)
-  const gates = new Map<number, Deferred>()
+  const gates = new Map<number, Deferred<void>>()
   const server = await startRpc(t, {
     methods: {
       async wait(number: number) {
@@ -60,58 +71,70 @@ test.serial('replies come in any order, each to its own call', async (t) => {
   t.deepEqual([client.callCount, server.callCount, client.connectionCount], [0, 0, 2])
 })
 
-test.serial('what handlers throw fails their calls alone, with the code and message of an RpcError', async (t) => {
-  await leakCheck(t)
-  const errors: unknown[] = []
-  const own = new Error('a secret of the server')
-  const server = await startRpc(t, {
-    methods: {
-      sync: () => {
-        throw new RpcError('NOT_FOUND', 'nobody is called Ada – ⚙')
+test.serial(
+  'what handlers throw fails their calls alone, with the code and message of an RpcError',
+  async (t) => {
+    await leakCheck(t)
+    const errors: unknown[] = []
+    const own = new Error('a secret of the server')
+    const server = await startRpc(t, {
+      methods: {
+        sync: () => {
+          throw new RpcError('NOT_FOUND', 'nobody is called Ada – ⚙')
+        },
+        later: () => Promise.reject(new RpcError('BUSY', 'x'.repeat(10_000))),
+        bug: () => Promise.reject(own),
+        unsayable: () => 1n,
+        fine: () => 'fine',
       },
-      later: () => Promise.reject(new RpcError('BUSY', 'x'.repeat(10_000))),
-      bug: () => Promise.reject(own),
-      unsayable: () => 1n,
-      fine: () => 'fine',
-    },
-    onError: (error) => errors.push(error),
-  })
-  const client = clientOf(t, server)
-  const sync = (await failureOf(client.call('sync'))) as RpcError
-  t.true(sync instanceof RpcError)
-  t.deepEqual([sync.name, sync.code, sync.message], ['RpcError', 'NOT_FOUND', 'nobody is called Ada – ⚙'])
-  const later = await failureOf(client.call('later'))
-  t.deepEqual([codeOf(later), later.message], ['BUSY', 'x'.repeat(4096)])
-  t.deepEqual(errors, [])
-  const bug = await failureOf(client.call('bug'))
-  t.deepEqual([codeOf(bug), bug.message], ['ERR_NODEPOLL_RPC_FAILED', 'the handler has failed'])
-  t.deepEqual(errors, [own])
-  t.is(codeOf(await failureOf(client.call('unsayable'))), 'ERR_NODEPOLL_RPC_CODEC')
-  t.is(codeOf(await failureOf(client.call('none'))), 'ERR_NODEPOLL_RPC_UNKNOWN_METHOD')
-  t.is(codeOf(await failureOf(client.call('fine', 1n))), 'ERR_NODEPOLL_RPC_CODEC')
-  t.is(await client.call('fine'), 'fine')
-  t.is(client.connectionCount, 1)
-})
+      onError: (error) => errors.push(error),
+    })
+    const client = clientOf(t, server)
+    const sync = (await failureOf(client.call('sync'))) as RpcError
+    t.true(sync instanceof RpcError)
+    t.deepEqual(
+      [sync.name, sync.code, sync.message],
+      ['RpcError', 'NOT_FOUND', 'nobody is called Ada – ⚙'],
+    )
+    const later = await failureOf(client.call('later'))
+    t.deepEqual([codeOf(later), later.message], ['BUSY', 'x'.repeat(4096)])
+    t.deepEqual(errors, [])
+    const bug = await failureOf(client.call('bug'))
+    t.deepEqual([codeOf(bug), bug.message], ['ERR_NODEPOLL_RPC_FAILED', 'the handler has failed'])
+    t.deepEqual(errors, [own])
+    t.is(codeOf(await failureOf(client.call('unsayable'))), 'ERR_NODEPOLL_RPC_CODEC')
+    t.is(codeOf(await failureOf(client.call('none'))), 'ERR_NODEPOLL_RPC_UNKNOWN_METHOD')
+    t.is(codeOf(await failureOf(client.call('fine', 1n))), 'ERR_NODEPOLL_RPC_CODEC')
+    t.is(await client.call('fine'), 'fine')
+    t.is(client.connectionCount, 1)
+  },
+)
 
-test.serial('a handler for all methods gets their names, those with a handler of their own have that', async (t) => {
-  await leakCheck(t)
-  const server = await startRpc(t, {
-    methods: { own: () => 'of its own' },
-    handler: (request, { method }) => `${method} ${String(request)}`,
-  })
-  const client = clientOf(t, server)
-  t.is(await client.call('own'), 'of its own')
-  // More names than an end remembers.
-  for (let index = 0; index < 1100; index += 100) {
-    const names = Array.from({ length: 100 }, (_, at) => `method-${index + at}`)
-    const replies = await Promise.all(names.map((name) => client.call(name, 1)))
-    t.deepEqual(replies, names.map((name) => `${name} 1`))
-  }
-  t.is(await client.call('méthode', 2), 'méthode 2')
-  t.is(codeOf(await failureOf(client.call(''))), 'ERR_OUT_OF_RANGE')
-  t.is(codeOf(await failureOf(client.call('é'.repeat(128)))), 'ERR_OUT_OF_RANGE')
-  t.is(await client.call('x'.repeat(255), 3), `${'x'.repeat(255)} 3`)
-})
+test.serial(
+  'a handler for all methods gets their names, those with a handler of their own have that',
+  async (t) => {
+    await leakCheck(t)
+    const server = await startRpc(t, {
+      methods: { own: () => 'of its own' },
+      handler: (request, { method }) => `${method} ${String(request)}`,
+    })
+    const client = clientOf(t, server)
+    t.is(await client.call('own'), 'of its own')
+    // More names than an end remembers.
+    for (let index = 0; index < 1100; index += 100) {
+      const names = Array.from({ length: 100 }, (_, at) => `method-${index + at}`)
+      const replies = await Promise.all(names.map((name) => client.call(name, 1)))
+      t.deepEqual(
+        replies,
+        names.map((name) => `${name} 1`),
+      )
+    }
+    t.is(await client.call('méthode', 2), 'méthode 2')
+    t.is(codeOf(await failureOf(client.call(''))), 'ERR_OUT_OF_RANGE')
+    t.is(codeOf(await failureOf(client.call('é'.repeat(128)))), 'ERR_OUT_OF_RANGE')
+    t.is(await client.call('x'.repeat(255), 3), `${'x'.repeat(255)} 3`)
+  },
+)
 
 const values: [string, unknown][] = [
   ['nothing', undefined],
@@ -145,21 +168,24 @@ test.serial('bytes inside of MessagePack stay what they are when others follow',
 })
 
 for (const views of [false, true]) {
-  test.serial(`bytes of any length come back as they are${views ? ', as views' : ''}`, async (t) => {
-    await leakCheck(t)
-    const codec = bytesCodec({ views })
-    const server = await startRpc(t, { codec, methods: { echo: (bytes: Buffer) => bytes } })
-    const client = clientOf(t, server, { codec, connections: 2 })
-    const lengths = [0, 1, 1000, 16_383, 16_384, 70_000, 300_000, 3_000_000]
-    const sent = [...lengths, ...lengths, ...lengths].map((length, index) =>
-      Buffer.alloc(length, `bytes ${index}`),
-    )
-    const same = await Promise.all(
-      sent.map(async (bytes) => bytes.equals(await client.call<Buffer>('echo', bytes))),
-    )
-    t.true(same.every(Boolean))
-    t.is(codeOf(await failureOf(client.call('echo', 'text'))), 'ERR_NODEPOLL_RPC_CODEC')
-  })
+  test.serial(
+    `bytes of any length come back as they are${views ? ', as views' : ''}`,
+    async (t) => {
+      await leakCheck(t)
+      const codec = bytesCodec({ views })
+      const server = await startRpc(t, { codec, methods: { echo: (bytes: Buffer) => bytes } })
+      const client = clientOf(t, server, { codec, connections: 2 })
+      const lengths = [0, 1, 1000, 16_383, 16_384, 70_000, 300_000, 3_000_000]
+      const sent = [...lengths, ...lengths, ...lengths].map((length, index) =>
+        Buffer.alloc(length, `bytes ${index}`),
+      )
+      const same = await Promise.all(
+        sent.map(async (bytes) => bytes.equals(await client.call<Buffer>('echo', bytes))),
+      )
+      t.true(same.every(Boolean))
+      t.is(codeOf(await failureOf(client.call('echo', 'text'))), 'ERR_NODEPOLL_RPC_CODEC')
+    },
+  )
 }
 
 test.serial('without views a request and a reply are their owner’s for ever', async (t) => {
@@ -193,6 +219,10 @@ test.serial('with views a large reply is sent from where the request was receive
   t.true(stats().bytesCopied - before < 500_000, `${stats().bytesCopied - before} bytes copied`)
 })
 
+function near(at: number | undefined, wanted: number): boolean {
+  return at !== undefined && Math.abs(at - wanted) < 10_000
+}
+
 test.serial('a call knows its method, its deadline and both addresses', async (t) => {
   await leakCheck(t)
   const calls: RpcCall[] = []
@@ -203,104 +233,119 @@ test.serial('a call knows its method, its deadline and both addresses', async (t
   await client.call('second', 0, { deadline: new Date(before + 90_000) })
   await client.call('third')
   const [first, second, third] = calls as [RpcCall, RpcCall, RpcCall]
-  const near = (at: number | undefined, wanted: number): boolean =>
-    at !== undefined && Math.abs(at - wanted) < 10_000
   t.true(near(first.deadline, before + 60_000))
   t.true(near(second.deadline, before + 90_000))
   t.is(third.deadline, undefined)
-  t.deepEqual(calls.map(({ method }) => method), ['first', 'second', 'third'])
+  t.deepEqual(
+    calls.map(({ method }) => method),
+    ['first', 'second', 'third'],
+  )
   t.deepEqual(first.localAddress, server.address)
   t.is(first.remoteAddress.family, 'IPv4')
 })
 
-test.serial('a call is given up at its deadline by both ends, and its reply is not taken for another', async (t) => {
-  await leakCheck(t)
-  const reasons: unknown[] = []
-  const server = await startRpc(t, {
-    methods: {
-      stuck: (_, { signal }) =>
-        new Promise((resolve) =>
-          signal.addEventListener('abort', () => {
-            reasons.push(codeOf(signal.reason))
-            resolve('too late')
-          }),
-        ),
-      quick: () => 'quick',
-    },
-  })
-  const client = clientOf(t, server, { connections: 1 })
-  const errors = await Promise.all([
-    failureOf(client.call('stuck', 0, { timeoutMs: 20 })),
-    failureOf(client.call('stuck', 0, { deadline: Date.now() + 20 })),
-  ])
-  t.deepEqual(errors.map(codeOf), ['ERR_NODEPOLL_RPC_TIMEOUT', 'ERR_NODEPOLL_RPC_TIMEOUT'])
-  t.is(codeOf(await failureOf(client.call('stuck', 0, { deadline: 0 }))), 'ERR_NODEPOLL_RPC_TIMEOUT')
-  for (let count = 0; count < 50; count++) t.is(await client.call('quick'), 'quick')
-  await eventually(() => reasons.length >= 2, 'the ends of the calls')
-  for (const reason of reasons) {
-    t.true(['ERR_NODEPOLL_RPC_TIMEOUT', 'ERR_NODEPOLL_RPC_CANCELED'].includes(String(reason)))
-  }
-})
-
-test.serial('a server bounds the time of calls itself, of clients that say nothing too', async (t) => {
-  await leakCheck(t)
-  const deadlines: (number | undefined)[] = []
-  const gate = deferred()
-  const methods = {
-    stuck: (_: unknown, call: RpcCall) => {
-      deadlines.push(call.deadline)
-      // It takes no notice of its signal.
-      return gate.promise
-    },
-  }
-  const server = await startRpc(t, { methods, timeoutMs: 30, timeoutMaxMs: 40 })
-  const peer = await rawClient(t, server)
-  await peer.send(Buffer.concat([callFrame(7, 'stuck', '0'), callFrame(8, 'stuck', '0', 100_000)]))
-  const failures = [await readFrame(peer), await readFrame(peer)]
-  t.deepEqual(
-    failures.map(({ kind, id, name }) => [kind, id, name]),
-    [
-      [KINDS.failure, 7, 'ERR_NODEPOLL_RPC_TIMEOUT'],
-      [KINDS.failure, 8, 'ERR_NODEPOLL_RPC_TIMEOUT'],
-    ],
-  )
-  t.is(server.callCount, 2)
-  gate.resolve()
-  await eventually(() => server.callCount === 0, 'the ends of the handlers')
-  // Each was answered once.
-  await peer.send(frame(KINDS.ping, 9))
-  t.deepEqual(await readFrame(peer), { kind: KINDS.pong, id: 9, name: '', rest: '' })
-})
-
-test.serial('a cancelled call rejects at once with the reason, and its handler is told', async (t) => {
-  await leakCheck(t)
-  const cancelled = deferred<unknown>()
-  const begun = deferred()
-  const server = await startRpc(t, {
-    methods: {
-      stuck(_, { signal }) {
-        begun.resolve()
-        return new Promise((_resolve, reject) =>
-          signal.addEventListener('abort', () => {
-            cancelled.resolve(signal.reason)
-            reject(signal.reason as Error)
-          }),
-        )
+test.serial(
+  'a call is given up at its deadline by both ends, and its reply is not taken for another',
+  async (t) => {
+    await leakCheck(t)
+    const reasons: unknown[] = []
+    const server = await startRpc(t, {
+      methods: {
+        stuck: (_, { signal }) =>
+          new Promise((resolve) =>
+            signal.addEventListener('abort', () => {
+              reasons.push(codeOf(signal.reason))
+              resolve('too late')
+            }),
+          ),
+        quick: () => 'quick',
       },
-    },
-    onError: (error) => t.fail(String(error)),
-  })
-  const client = clientOf(t, server)
-  const aborter = new AbortController()
-  const reason = new Error('no longer wanted')
-  const failure = failureOf(client.call('stuck', 0, { signal: aborter.signal }))
-  await within(begun.promise, 'the handler')
-  aborter.abort(reason)
-  t.is(await failure, reason)
-  t.is(codeOf(await within(cancelled.promise, 'the abort')), 'ERR_NODEPOLL_RPC_CANCELED')
-  t.is(await failureOf(client.call('stuck', 0, { signal: aborter.signal })), reason)
-  await eventually(() => server.callCount === 0, 'the end of the handler')
-})
+    })
+    const client = clientOf(t, server, { connections: 1 })
+    const errors = await Promise.all([
+      failureOf(client.call('stuck', 0, { timeoutMs: 20 })),
+      failureOf(client.call('stuck', 0, { deadline: Date.now() + 20 })),
+    ])
+    t.deepEqual(errors.map(codeOf), ['ERR_NODEPOLL_RPC_TIMEOUT', 'ERR_NODEPOLL_RPC_TIMEOUT'])
+    t.is(
+      codeOf(await failureOf(client.call('stuck', 0, { deadline: 0 }))),
+      'ERR_NODEPOLL_RPC_TIMEOUT',
+    )
+    for (let count = 0; count < 50; count++) t.is(await client.call('quick'), 'quick')
+    await eventually(() => reasons.length >= 2, 'the ends of the calls')
+    for (const reason of reasons) {
+      t.true(['ERR_NODEPOLL_RPC_TIMEOUT', 'ERR_NODEPOLL_RPC_CANCELED'].includes(String(reason)))
+    }
+  },
+)
+
+test.serial(
+  'a server bounds the time of calls itself, of clients that say nothing too',
+  async (t) => {
+    await leakCheck(t)
+    const deadlines: (number | undefined)[] = []
+    const gate = deferred()
+    const methods = {
+      stuck: (_: unknown, call: RpcCall) => {
+        deadlines.push(call.deadline)
+        // It takes no notice of its signal.
+        return gate.promise
+      },
+    }
+    const server = await startRpc(t, { methods, timeoutMs: 30, timeoutMaxMs: 40 })
+    const peer = await rawClient(t, server)
+    await peer.send(
+      Buffer.concat([callFrame(7, 'stuck', '0'), callFrame(8, 'stuck', '0', 100_000)]),
+    )
+    const failures = [await readFrame(peer), await readFrame(peer)]
+    t.deepEqual(
+      failures.map(({ kind, id, name }) => [kind, id, name]),
+      [
+        [KINDS.failure, 7, 'ERR_NODEPOLL_RPC_TIMEOUT'],
+        [KINDS.failure, 8, 'ERR_NODEPOLL_RPC_TIMEOUT'],
+      ],
+    )
+    t.is(server.callCount, 2)
+    gate.resolve()
+    await eventually(() => server.callCount === 0, 'the ends of the handlers')
+    // Each was answered once.
+    await peer.send(frame(KINDS.ping, 9))
+    t.deepEqual(await readFrame(peer), { kind: KINDS.pong, id: 9, name: '', rest: '' })
+  },
+)
+
+test.serial(
+  'a cancelled call rejects at once with the reason, and its handler is told',
+  async (t) => {
+    await leakCheck(t)
+    const cancelled = deferred<unknown>()
+    const begun = deferred()
+    const server = await startRpc(t, {
+      methods: {
+        stuck(_, { signal }) {
+          begun.resolve()
+          return new Promise((_resolve, reject) =>
+            signal.addEventListener('abort', () => {
+              cancelled.resolve(signal.reason)
+              reject(signal.reason as Error)
+            }),
+          )
+        },
+      },
+      onError: (error) => t.fail(String(error)),
+    })
+    const client = clientOf(t, server)
+    const aborter = new AbortController()
+    const reason = new Error('no longer wanted')
+    const failure = failureOf(client.call('stuck', 0, { signal: aborter.signal }))
+    await within(begun.promise, 'the handler')
+    aborter.abort(reason)
+    t.is(await failure, reason)
+    t.is(codeOf(await within(cancelled.promise, 'the abort')), 'ERR_NODEPOLL_RPC_CANCELED')
+    t.is(await failureOf(client.call('stuck', 0, { signal: aborter.signal })), reason)
+    await eventually(() => server.callCount === 0, 'the end of the handler')
+  },
+)
 
 test.serial('the signals of calls are aborted when their peer has gone', async (t) => {
   await leakCheck(t)
@@ -347,23 +392,26 @@ test.serial('calls beyond callsMax fail at once, those that wait go on', async (
   await within(client.call('a'), 'one more')
 })
 
-test.serial('a request or reply that is too long fails its call and leaves the connection', async (t) => {
-  await leakCheck(t)
-  const codec = bytesCodec()
-  const server = await startRpc(t, {
-    codec,
-    frameMax: 1 << 17,
-    handler: (bytes) => Buffer.alloc(Number(String(bytes))),
-  })
-  const client = clientOf(t, server, { codec, frameMax: 1 << 16, connections: 1 })
-  const long = client.call('m', Buffer.alloc(1 << 17))
-  t.is(codeOf(await failureOf(long)), 'ERR_NODEPOLL_RPC_FRAME_LIMIT')
-  t.is((await client.call<Buffer>('m', Buffer.from('65528'))).length, 65_528)
-  const over = client.call('m', Buffer.from('65529'))
-  t.is(codeOf(await failureOf(over)), 'ERR_NODEPOLL_RPC_FRAME_LIMIT')
-  t.is((await client.call<Buffer>('m', Buffer.from('5'))).length, 5)
-  t.is(client.connectionCount, 1)
-})
+test.serial(
+  'a request or reply that is too long fails its call and leaves the connection',
+  async (t) => {
+    await leakCheck(t)
+    const codec = bytesCodec()
+    const server = await startRpc(t, {
+      codec,
+      frameMax: 1 << 17,
+      handler: (bytes) => Buffer.alloc(Number(String(bytes))),
+    })
+    const client = clientOf(t, server, { codec, frameMax: 1 << 16, connections: 1 })
+    const long = client.call('m', Buffer.alloc(1 << 17))
+    t.is(codeOf(await failureOf(long)), 'ERR_NODEPOLL_RPC_FRAME_LIMIT')
+    t.is((await client.call<Buffer>('m', Buffer.from('65528'))).length, 65_528)
+    const over = client.call('m', Buffer.from('65529'))
+    t.is(codeOf(await failureOf(over)), 'ERR_NODEPOLL_RPC_FRAME_LIMIT')
+    t.is((await client.call<Buffer>('m', Buffer.from('5'))).length, 5)
+    t.is(client.connectionCount, 1)
+  },
+)
 
 test.serial('close() waits for the calls that there are, and takes no more', async (t) => {
   await leakCheck(t)
@@ -415,24 +463,27 @@ test.serial('wrong options are refused by name', async (t) => {
   await client.close()
 })
 
-test.serial('H74: idle connections of a client let the process end, calls under way do not', async (t) => {
-  const gate = deferred<string>()
-  const server = await startRpc(t, { methods: { now: () => 'now', later: () => gate.promise } })
-  const source = (rest: string): string => `
+test.serial(
+  'H74: idle connections of a client let the process end, calls under way do not',
+  async (t) => {
+    const gate = deferred<string>()
+    const server = await startRpc(t, { methods: { now: () => 'now', later: () => gate.promise } })
+    const source = (rest: string): string => `
     import { connectRpc } from 'nodepoll/rpc'
     const client = connectRpc({ host: '127.0.0.1', port: ${portOf(server.address)} })
     console.log(await client.call('now'))
     ${rest}
   `
-  const idle = await runChild(t, source(''))
-  t.deepEqual([idle.code, idle.stdout], [0, 'now\n'])
-  const unreffed = await runChild(t, source(`client.call('later'); client.unref()`))
-  t.deepEqual([unreffed.code, unreffed.stdout], [0, 'now\n'])
-  const waiting = runChild(t, source(`client.call('later').then(console.log)`))
-  await eventually(() => server.callCount >= 1, 'the call')
-  gate.resolve('later')
-  t.deepEqual((await waiting).stdout, 'now\nlater\n')
-})
+    const idle = await runChild(t, source(''))
+    t.deepEqual([idle.code, idle.stdout], [0, 'now\n'])
+    const unreffed = await runChild(t, source(`client.call('later'); client.unref()`))
+    t.deepEqual([unreffed.code, unreffed.stdout], [0, 'now\n'])
+    const waiting = runChild(t, source(`client.call('later').then(console.log)`))
+    await eventually(() => server.callCount >= 1, 'the call')
+    gate.resolve('later')
+    t.deepEqual((await waiting).stdout, 'now\nlater\n')
+  },
+)
 
 test.serial('a connection that ends fails its calls at once, by name', async (t) => {
   await leakCheck(t)

@@ -62,6 +62,14 @@ export function clientOf(
   return client
 }
 
+interface PrefaceFields {
+  readonly magic?: string
+  readonly version?: number
+  readonly frameMax?: number
+  readonly concurrency?: number
+  readonly codec?: string
+}
+
 /** What an end says first. */
 export function preface({
   magic = 'nprc',
@@ -69,7 +77,7 @@ export function preface({
   frameMax = 1 << 20,
   concurrency = 0,
   codec = 'json',
-} = {}): Buffer {
+}: PrefaceFields = {}): Buffer {
   const bytes = Buffer.alloc(PREFACE_BYTES)
   bytes.write(magic, 'latin1')
   bytes[4] = version

@@ -156,3 +156,6 @@ export const RPC_REFUSALS_MAX = 8
 
 /** Time that a server which shuts down gives its clients to end their connections themselves. */
 export const RPC_LINGER_MS = 1000
+
+/** Bytes of frames written in a row before they are flushed, so that it shows who does not read. */
+export const RPC_FLUSH_BYTES: number = 64 << 10

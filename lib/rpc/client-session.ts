@@ -16,13 +16,7 @@ import {
   writePayload,
 } from './frame.ts'
 import type { PendingCall } from './pending-call.ts'
-import {
-  checkSameCodec,
-  decodePreface,
-  MAGIC_BYTES,
-  PREFACE_BYTES,
-  strangerOf,
-} from './preface.ts'
+import { checkSameCodec, decodePreface, MAGIC_BYTES, PREFACE_BYTES, strangerOf } from './preface.ts'
 import { errorIn, Session } from './session.ts'
 
 /** Bits of an identifier that tell a call's place; those above them tell who has it there. */
@@ -86,7 +80,9 @@ export class ClientSession extends Session {
     try {
       payload = this.codec.encode(call.request)
     } catch (error) {
-      call.reject(rpcFailure('ERR_NODEPOLL_RPC_CODEC', messageOf('request', error), { cause: error }))
+      call.reject(
+        rpcFailure('ERR_NODEPOLL_RPC_CODEC', messageOf('request', error), { cause: error }),
+      )
       return
     }
     const bytes = payloadBytes(payload)
@@ -104,7 +100,7 @@ export class ClientSession extends Session {
       const { writer } = this.connection
       writer.writeBinary(head)
       writePayload(writer, payload)
-      this.flushSoon()
+      this.written()
     } catch (error) {
       this.connection.destroy(error as Error)
     }

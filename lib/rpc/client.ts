@@ -1,5 +1,6 @@
 import { RPC_NAMES_MAX, RPC_REFUSALS_MAX } from '../internal/limits.ts'
 import { checkMillis, checkObject, checkOptionalSignal, checkTime } from '../internal/validate.ts'
+import { AbortWatch } from './abort-watch.ts'
 import { Alarm } from './alarm.ts'
 import { RpcError, rpcFailure } from './errors.ts'
 import { callHead } from './frame.ts'
@@ -28,9 +29,12 @@ export class RpcClient {
   /** The beginnings of frames, by their methods. */
   readonly #heads: Map<string, Buffer> = new Map()
   readonly #alarm: Alarm = new Alarm((now) => this.#sweep(now))
+  readonly #aborts: AbortWatch<PendingCall> = new AbortWatch((call) =>
+    this.#giveUp(call, call.signal?.reason),
+  )
   readonly #calls: CallOwner = {
-    aborted: (call) => this.#giveUp(call, call.abortReason),
-    settled: () => {
+    settled: (call) => {
+      if (call.signal !== undefined) this.#aborts.remove(call.signal, call)
       if (--this.#count === 0) this.#onIdle?.()
     },
   }
@@ -107,9 +111,9 @@ export class RpcClient {
       const what = `${this.#count} calls wait or are under way`
       throw rpcFailure('ERR_NODEPOLL_RPC_CALLS_MAX', what)
     }
-    const call = new PendingCall(this.#calls, head, request, dueAt)
+    const call = new PendingCall(this.#calls, head, request, dueAt, signal)
     this.#count++
-    if (signal !== undefined) call.watch(signal)
+    if (signal !== undefined) this.#aborts.add(signal, call)
     if (dueAt !== Infinity) this.#alarm.set(dueAt)
     return call
   }

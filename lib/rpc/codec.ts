@@ -84,20 +84,7 @@ export interface MessagePack {
 
 /**
  * MessagePack, by the package that you give: `encode` and `decode` of `@msgpack/msgpack`.
- * `undefined` is sent as no bytes.
- *
- * @example
- * ```ts
- * import { decode, encode } from '@msgpack/msgpack'
- * import { messagePackCodec, serveRpc } from 'nodepoll/rpc'
- *
- * const server = await serveRpc({
- *   host: '127.0.0.1',
- *   codec: messagePackCodec({ decode, encode }),
- *   methods: { size: (file: { bytes: Uint8Array }) => file.bytes.length },
- * })
- * await server.shutdown()
- * ```
+ * `undefined` is sent as no bytes. The guide has an example.
  */
 export function messagePackCodec({ decode, encode }: MessagePack): RpcCodec {
   checkFunction(decode, 'decode')

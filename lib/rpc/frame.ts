@@ -119,7 +119,13 @@ export function callHead(method: Buffer): Buffer {
 
 const head = Buffer.alloc(LENGTH_BYTES + HEAD_BYTES)
 
-function writeHead(writer: Writer, kind: number, id: number, nameBytes: number, rest: number): void {
+function writeHead(
+  writer: Writer,
+  kind: number,
+  id: number,
+  nameBytes: number,
+  rest: number,
+): void {
   setUInt32(head, 0, HEAD_BYTES + nameBytes + rest)
   setUInt32(head, 4, (kind << 24) | nameBytes)
   setUInt32(head, 8, id)

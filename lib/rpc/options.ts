@@ -94,7 +94,10 @@ export type RpcTarget = Pick<DialOptions, 'host' | 'port' | 'path'>
 export interface RpcClientOptions
   extends
     RpcTarget,
-    Pick<DialOptions, 'localAddress' | 'keepAlive' | 'noDelay' | 'readBufferMax' | 'writeBufferMax'> {
+    Pick<
+      DialOptions,
+      'localAddress' | 'keepAlive' | 'noDelay' | 'readBufferMax' | 'writeBufferMax'
+    > {
   /** In place of `host` and `port`, or `path`: several, which the connections are spread over. */
   targets?: readonly RpcTarget[]
   /** How requests and replies become bytes; the server must have the same one. @default jsonCodec() */

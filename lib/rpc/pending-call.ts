@@ -12,11 +12,9 @@ const capture = (resolve: Resolve, reject: Reject): void => {
   lastReject = reject
 }
 
-/** Who has made a call. */
+/** Who has made calls. */
 export interface CallOwner {
-  /** Its signal is aborted. */
-  aborted(call: PendingCall): void
-  /** It has a reply or an error. */
+  /** One of them has a reply or an error. */
   settled(call: PendingCall): void
 }
 
@@ -38,10 +36,17 @@ export class PendingCall {
   session: ClientSession | undefined
   readonly #resolve: Resolve
   readonly #reject: Reject
-  #signal: AbortSignal | undefined
+  /** By which its caller may cancel it. */
+  readonly signal: AbortSignal | undefined
   readonly #owner: CallOwner
 
-  constructor(owner: CallOwner, head: Buffer, request: unknown, dueAt: number) {
+  constructor(
+    owner: CallOwner,
+    head: Buffer,
+    request: unknown,
+    dueAt: number,
+    signal: AbortSignal | undefined,
+  ) {
     this.promise = new Promise(capture)
     this.#resolve = lastResolve
     this.#reject = lastReject
@@ -49,21 +54,7 @@ export class PendingCall {
     this.head = head
     this.request = request
     this.dueAt = dueAt
-  }
-
-  /** Tells the owner when the signal is aborted before this has settled. */
-  watch(signal: AbortSignal): void {
-    this.#signal = signal
-    signal.addEventListener('abort', this)
-  }
-
-  /** The listener of its signal. */
-  handleEvent(): void {
-    this.#owner.aborted(this)
-  }
-
-  get abortReason(): unknown {
-    return this.#signal?.reason
+    this.signal = signal
   }
 
   resolve(value: unknown): void {
@@ -80,8 +71,5 @@ export class PendingCall {
     this.isSettled = true
     this.request = undefined
     this.#owner.settled(this)
-    if (this.#signal === undefined) return
-    this.#signal.removeEventListener('abort', this)
-    this.#signal = undefined
   }
 }

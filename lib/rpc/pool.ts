@@ -141,7 +141,6 @@ export class Pool implements SessionOwner {
     const { targets, connectTimeoutMs, codec, frameMax } = this.#calling
     this.#become(place, 'dialling')
     place.aborter = new AbortController()
-    let session: ClientSession | undefined
     let connection: Connection
     try {
       connection = await dial({
@@ -150,7 +149,6 @@ export class Pool implements SessionOwner {
         timeoutMs: connectTimeoutMs,
         signal: place.aborter.signal,
         autoRelease: codec.hasViews !== true,
-        onRequest: () => session?.receive(),
         // Whatever it is, the connection ends with it, and its calls are told.
         onError: () => {},
       })
@@ -158,13 +156,12 @@ export class Pool implements SessionOwner {
       if (!this.#isOver) this.#failed(place, error)
       return
     }
-    session = new ClientSession(connection, codec, frameMax, this)
+    const session = new ClientSession(connection, codec, frameMax, this)
     this.#placeOf.set(session, place)
     session.setReffed(this.#isReffed)
     if (connectTimeoutMs > 0) this.#limit(place, session, connectTimeoutMs)
     connection.write(encodePreface({ frameMax, concurrencyMax: 0, codec: codec.name }))
-    // What a server says that speaks first, which is not one of ours.
-    void session.receive()
+    connection.setOnRequest(() => session.receive())
   }
 
   /** Gives a server so much time for its preface. */
@@ -270,7 +267,9 @@ export class Pool implements SessionOwner {
     const { pingMs } = this.#calling
     if (pingMs === 0 || this.#looks !== undefined) return
     this.#looks = setInterval(() => {
-      for (const session of [...this.sessions()]) session.look()
+      // Those that are given up leave the list that is gone through.
+      const sessions = Array.from(this.sessions())
+      for (const session of sessions) session.look()
       if (this.#placeOf.size > 0) return
       clearInterval(this.#looks)
       this.#looks = undefined

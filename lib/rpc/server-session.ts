@@ -257,7 +257,6 @@ export class ServerSession extends Session {
         this.#fail(call._id, 'ERR_NODEPOLL_RPC_CANCELED', 'the caller has cancelled the call')
       } else if (failed === undefined) this.#answer(call._id, value)
       else this.#failWith(call._id, failed.error)
-      this.flushSoon()
     }
     if (this.#goOn !== undefined) this.#takeAgain()
     if (this.#hasLingered) this.#leaveIfIdle()
@@ -281,7 +280,6 @@ export class ServerSession extends Session {
       this.#calls.delete(call._id)
       call._abort(rpcFailure('ERR_NODEPOLL_RPC_TIMEOUT', what))
       this.#fail(call._id, 'ERR_NODEPOLL_RPC_TIMEOUT', what)
-      this.flushSoon()
     }
     return next
   }
@@ -304,6 +302,7 @@ export class ServerSession extends Session {
     }
     try {
       writeReply(this.connection.writer, id, payload, bytes)
+      this.written()
     } catch (error) {
       this.connection.destroy(error as Error)
     }
@@ -322,6 +321,7 @@ export class ServerSession extends Session {
     if (this.isOver) return
     try {
       writeError(this.connection.writer, KIND_FAILURE, id, code, message)
+      this.written()
     } catch (error) {
       this.connection.destroy(error as Error)
     }

@@ -1,6 +1,7 @@
 import { addAbortListener } from 'node:events'
 
 import type { Connection } from '../connection.ts'
+import { failure } from '../errors.ts'
 import type { Address, InetAddress, UnixAddress } from '../internal/address.ts'
 import { reportError } from '../internal/handlers.ts'
 import type { ListenOptions, ShutdownOptions } from '../options.ts'
@@ -76,7 +77,15 @@ export class RpcServer<A extends Address = Address> {
     for (const session of service.sessions) session.drain()
     const isInTime = await inTime(this.#server.finished, deadlineMs, signal)
     if (isInTime) return this.#server.shutdown()
-    return this.#server.shutdown({ deadlineMs: 0, force, ...(signal && { signal }) })
+    const cause = signal?.aborted ? { cause: signal.reason } : {}
+    const left = failure(
+      'ERR_NODEPOLL_DEADLINE',
+      `${service.sessions.size} connections are left`,
+      cause,
+    )
+    // Not otherwise: to what is below, a connection whose calls are under way is idle.
+    if (force) await this.#server.shutdown({ deadlineMs: 0, force }).catch(() => {})
+    throw left
   }
 
   /** {@link RpcServer.shutdown} without a deadline, for `await using`. */

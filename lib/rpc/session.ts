@@ -1,5 +1,5 @@
 import type { Connection } from '../connection.ts'
-import { FRAME_WAIT_MIN } from '../internal/limits.ts'
+import { FRAME_WAIT_MIN, RPC_FLUSH_BYTES } from '../internal/limits.ts'
 import type { RpcCodec } from './codec.ts'
 import { RpcError, rpcFailure } from './errors.ts'
 import {
@@ -49,7 +49,13 @@ export abstract class Session implements FrameSink {
   abstract get takesFrames(): boolean
 
   /** Takes a frame of a kind that only this end knows. Whether there is one. */
-  protected abstract takeOwn(kind: number, id: number, bytes: Buffer, at: number, end: number): boolean
+  protected abstract takeOwn(
+    kind: number,
+    id: number,
+    bytes: Buffer,
+    at: number,
+    end: number,
+  ): boolean
 
   /** The peer begins no more calls, or says why it ends the connection. */
   protected abstract goneAway(code: string, message: string): void
@@ -126,6 +132,12 @@ export abstract class Session implements FrameSink {
   protected checkBare(bytes: Buffer, at: number, end: number): void {
     if (nameBytesOf(bytes, at, end, HEAD_BYTES) === 0 && end === at + HEAD_BYTES) return
     throw rpcFailure('ERR_NODEPOLL_RPC_MALFORMED', 'a frame has more than belongs to its kind')
+  }
+
+  /** After a frame was written: many of them do not wait for the end of the turn. */
+  protected written(): void {
+    if (this.connection.writer.mallocLength >= RPC_FLUSH_BYTES) this.flush()
+    else this.flushSoon()
   }
 
   /** Sees to it that what was written leaves, with all else that is written in this turn. */
