@@ -176,6 +176,8 @@ export class ClientSession extends Session {
   close(): Promise<void> {
     this.flush()
     this.isOver = true
+    // Who waits for the end is not to find the process ended before.
+    if (this.#isReffed) this.connection.ref()
     return this.connection.close()
   }
 
