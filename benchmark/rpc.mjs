@@ -127,7 +127,12 @@ function render(results) {
   const head = ['', ...columns.map(([heading]) => heading), 'calls/s as a ratio']
   const rows = Array.from(results, ([name, rounds]) => [
     name,
-    ...columns.map(([, key, digits]) => withSpread(rounds.map((round) => round[key]), digits)),
+    ...columns.map(([, key, digits]) =>
+      withSpread(
+        rounds.map((round) => round[key]),
+        digits,
+      ),
+    ),
     formatSpread(summarize(rounds, baseline, 'callsPerSecond').ratio, 2),
   ])
   return align([head, ...rows])
