@@ -219,6 +219,39 @@ test.serial('with views a large reply is sent from where the request was receive
   t.true(stats().bytesCopied - before < 500_000, `${stats().bytesCopied - before} bytes copied`)
 })
 
+test.serial(
+  'with views a reply is there until the next await, and then shows that it is not',
+  async (t) => {
+    t.deepEqual([bytesCodec().hasViews, bytesCodec({ views: true }).hasViews], [false, true])
+    const outcome = await runChild(
+      t,
+      `
+    import { configure } from 'nodepoll'
+    import { bytesCodec, connectRpc, serveRpc } from 'nodepoll/rpc'
+    configure({ guard: true })
+    const codec = bytesCodec({ views: true })
+    let kept
+    const methods = { echo: (bytes) => (kept = bytes) }
+    const server = await serveRpc({ host: '127.0.0.1', codec, methods })
+    const client = connectRpc({ host: '127.0.0.1', port: server.address.port, codec })
+    for (const length of [5, 100_000]) {
+      const call = client.call('echo', Buffer.alloc(length, 'x'))
+      const reply = await call
+      console.log(reply.length, reply.every((byte) => byte === 120))
+      await client.call('echo', Buffer.from('another'))
+      console.log(reply.length)
+    }
+    const request = kept
+    await client.call('echo', Buffer.from('another'))
+    console.log(request.length)
+    await client.close()
+    await server.shutdown()
+    `,
+    )
+    t.deepEqual([outcome.stderr, outcome.stdout], ['', '5 true\n0\n100000 true\n0\n0\n'])
+  },
+)
+
 function near(at: number | undefined, wanted: number): boolean {
   return at !== undefined && Math.abs(at - wanted) < 10_000
 }
@@ -479,8 +512,8 @@ test.serial(
     const unreffed = await runChild(t, source(`client.call('later'); client.unref()`))
     t.deepEqual([unreffed.code, unreffed.stdout], [0, 'now\n'])
     const closed = await runChild(t, source(`await client.close(); console.log('closed')`))
-  t.deepEqual([closed.code, closed.stdout, closed.stderr], [0, 'now\nclosed\n', ''])
-  const waiting = runChild(t, source(`client.call('later').then(console.log)`))
+    t.deepEqual([closed.code, closed.stdout, closed.stderr], [0, 'now\nclosed\n', ''])
+    const waiting = runChild(t, source(`client.call('later').then(console.log)`))
     await eventually(() => server.callCount >= 1, 'the call')
     gate.resolve('later')
     t.deepEqual((await waiting).stdout, 'now\nlater\n')

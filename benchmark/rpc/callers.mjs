@@ -21,12 +21,12 @@ const client =
     : connectRpc({ host: '127.0.0.1', port, connections, codec: bytesCodec({ views: true }) })
 
 let calls = 0
-let isOver = false
+const end = new AbortController()
 let latencies = []
 
 async function caller(number) {
   const request = Buffer.alloc(bytes, `caller ${number} `)
-  while (!isOver) {
+  while (!end.signal.aborted) {
     request.writeUInt32LE(calls)
     const since = calls % SAMPLE === 0 ? performance.now() : 0
     const reply = await client.call('echo', request)
@@ -47,7 +47,7 @@ const counted = calls
 const elapsed = performance.now() - began
 console.log('measured')
 const sorted = latencies.toSorted((a, b) => a - b)
-isOver = true
+end.abort()
 await all
 await client.close()
 const quantile = (share) => sorted[Math.floor(sorted.length * share)] * 1000

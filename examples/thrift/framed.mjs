@@ -16,17 +16,15 @@ export function answerWith(processor) {
 
 /** A client of a service, as `thrift.createClient` makes them, and its connection. */
 export async function connectThrift(ServiceClient, options) {
-  let client
-  const connection = await dial({
-    ...options,
-    onRequest: frames.onFrame((frame) => {
-      const input = messageOf(frame)
-      const { fname, mtype, rseqid } = input.readMessageBegin()
-      client[`recv_${fname}`](input, mtype, rseqid)
-    }),
-  })
-  client = new ServiceClient(new TFramedTransport(undefined, send(connection)), TBinaryProtocol)
-  connection.addCloseCallback(() => {
+  const connection = await dial(options)
+  const output = new TFramedTransport(undefined, send(connection))
+  const client = new ServiceClient(output, TBinaryProtocol)
+  const onReply = (frame) => {
+    const input = messageOf(frame)
+    const { fname, mtype, rseqid } = input.readMessageBegin()
+    client[`recv_${fname}`](input, mtype, rseqid)
+  }
+  connection.setOnRequest(frames.onFrame(onReply)).addCloseCallback(() => {
     for (const settle of Object.values(client._reqs)) settle(new Error('the connection has ended'))
   })
   return { client, connection }

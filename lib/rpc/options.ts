@@ -100,7 +100,11 @@ export interface RpcClientOptions
     > {
   /** In place of `host` and `port`, or `path`: several, which the connections are spread over. */
   targets?: readonly RpcTarget[]
-  /** How requests and replies become bytes; the server must have the same one. @default jsonCodec() */
+  /**
+   * How requests and replies become bytes; the server must have the same one.
+   *
+   * @default jsonCodec()
+   */
   codec?: RpcCodec
   /** The most connections. They are opened as they are needed. @default 4 */
   connections?: number
@@ -119,7 +123,11 @@ export interface RpcClientOptions
    * @default 10,000
    */
   pingMs?: number
-  /** Time until a target that could not be reached is tried again; doubled each time. @default 100 */
+  /**
+   * Time until a target that could not be reached is tried again; doubled each time.
+   *
+   * @default 100
+   */
   backoffMs?: number
   /** Up to so much. @default 10,000 */
   backoffMaxMs?: number

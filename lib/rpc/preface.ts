@@ -8,8 +8,8 @@ import { type RpcError, rpcFailure } from './errors.ts'
 //  │ "nprc"  │ version │ zero │ frameMax │ concurrency │ codec │
 //  └─────────┴─────────┴──────┴──────────┴─────────────┴───────┘
 //
-// `frameMax` is the longest frame that this end takes, `concurrency` the number of calls that may be
-// under way at a time (of a server; a client says 0), `codec` its name, filled up with zeros.
+// `frameMax` is the longest frame that this end takes, `concurrency` how many calls may be under
+// way at a time (of a server; a client says 0), `codec` its name, filled up with zeros.
 
 const MAGIC = 'nprc'
 const VERSION = 1
@@ -63,7 +63,7 @@ export function checkCodecName(name: unknown): void {
   throw outOfRange('options.codec.name', 'from 1 to 8 characters of ASCII', name)
 }
 
-/** Another protocol, by its first bytes: what it is called, and how to say in it that it is wrong. */
+/** Another protocol, by its first bytes: what is wrong, and how to say so in it. */
 export interface Stranger {
   readonly error: RpcError
   readonly answer: Buffer | undefined

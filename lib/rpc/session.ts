@@ -77,7 +77,7 @@ export abstract class Session implements FrameSink {
     this.peerFrameMax = frameMax
   }
 
-  /** An `onRequest`: takes the frames that are complete, and waits for what has to be waited for. */
+  /** An `onRequest`: takes the frames that are complete, and waits where that is necessary. */
   receive(): Promise<void> | undefined {
     const pending = this.#take()
     return pending === undefined ? undefined : this.#receiveSlowly(pending)
