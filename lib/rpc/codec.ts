@@ -78,7 +78,9 @@ export function jsonCodec(): RpcCodec {
 
 /** The two functions of `@msgpack/msgpack`, or of another package for MessagePack. */
 export interface MessagePack {
+  /** The bytes of a value. */
   encode(value: unknown): Uint8Array
+  /** The value of bytes, which it may refer to. */
   decode(bytes: Uint8Array): unknown
 }
 

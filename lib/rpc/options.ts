@@ -87,8 +87,15 @@ export interface RpcServerOptions
   onError?(error: unknown, connection: Connection | undefined): void
 }
 
-/** One of the places where a service is: as the options of a dial. */
-export type RpcTarget = Pick<DialOptions, 'host' | 'port' | 'path'>
+/** One of the places where a service is: a host and a port, or the path of a unix socket. */
+export interface RpcTarget {
+  /** A name or an address. @default 'localhost' */
+  host?: string
+  /** From 1 to 65535. Required, unless there is a path. */
+  port?: number
+  /** The path of a unix socket, in place of host and port. */
+  path?: string
+}
 
 /** Whom to call, and how. */
 export interface RpcClientOptions
