@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
 
@@ -135,6 +136,14 @@ test.serial(
     t.is(await client.call('x'.repeat(255), 3), `${'x'.repeat(255)} 3`)
   },
 )
+
+test.serial('methods whose names have the same hash are told apart', async (t) => {
+  await leakCheck(t)
+  const server = await startRpc(t, { methods: { Aa: () => 'first', BB: () => 'second' } })
+  const client = clientOf(t, server)
+  t.deepEqual([await client.call('Aa'), await client.call('BB')], ['first', 'second'])
+  t.is(codeOf(await failureOf(client.call('C#'))), 'ERR_NODEPOLL_RPC_UNKNOWN_METHOD')
+})
 
 const values: [string, unknown][] = [
   ['nothing', undefined],
@@ -377,6 +386,25 @@ test.serial(
     t.is(codeOf(await within(cancelled.promise, 'the abort')), 'ERR_NODEPOLL_RPC_CANCELED')
     t.is(await failureOf(client.call('stuck', 0, { signal: aborter.signal })), reason)
     await eventually(() => server.callCount === 0, 'the end of the handler')
+  },
+)
+
+test.serial(
+  'H104: one signal for many calls has one listener, and none when they have settled',
+  async (t) => {
+    await leakCheck(t)
+    const server = await startRpc(t, { methods: { echo: (value: unknown) => value } })
+    const client = clientOf(t, server)
+    const aborter = new AbortController()
+    const { signal } = aborter
+    const calls = Array.from({ length: 10_000 }, (_, index) =>
+      client.call('echo', index, { signal }),
+    )
+    t.is(getEventListeners(signal, 'abort').length, 1)
+    await within(Promise.all(calls), 'the replies')
+    t.is(getEventListeners(signal, 'abort').length, 0)
+    aborter.abort()
+    t.is(client.callCount, 0)
   },
 )
 

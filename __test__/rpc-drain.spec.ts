@@ -1,5 +1,5 @@
 import test from 'ava'
-import { serveRpc } from 'nodepoll/rpc'
+import { type RpcServer, serveRpc } from 'nodepoll/rpc'
 
 import {
   codeOf,
@@ -113,6 +113,27 @@ test.serial(
     t.is(await call, 'answered')
     await within(down, 'the shutdown')
     t.is(codeOf(await failureOf(client.call('now'))), 'ERR_NODEPOLL_RPC_UNAVAILABLE')
+  },
+)
+
+test.serial(
+  'while a server that goes away answers its last call, the next ones go elsewhere',
+  async (t) => {
+    await leakCheck(t)
+    const gate = deferred<string>()
+    const make = (name: string): Promise<RpcServer> =>
+      startRpc(t, { methods: { wait: () => gate.promise, name: () => name } })
+    const [first, second] = [await make('first'), await make('second')]
+    const client = clientOf(t, [first, second], { connections: 1 })
+    t.is(await client.call('name'), 'first')
+    const last = client.call('wait')
+    await eventually(() => first.callCount === 1, 'the call')
+    const down = first.shutdown()
+    await eventually(() => client.connectionCount === 0, 'word of the shutdown')
+    t.is(await within(client.call('name'), 'a call'), 'second')
+    gate.resolve('the last')
+    t.is(await last, 'the last')
+    await within(down, 'the shutdown')
   },
 )
 

@@ -300,6 +300,28 @@ for (const [what, answer, code] of lies) {
 }
 
 test.serial(
+  'an answer to a call that has had one does not reach the next call in its place',
+  async (t) => {
+    await leakCheck(t)
+    const { port } = await startNetServer(t, (socket) => {
+      let first: number | undefined
+      socket.once('data', () => {
+        socket.write(preface({ concurrency: 1 }))
+        socket.on('data', (data) => {
+          first ??= data.readUInt32BE(8)
+          socket.write(frame(KINDS.reply, first, '"of the first"'))
+        })
+      })
+    })
+    const client = clientOf(t, port, { connections: 1 })
+    t.is(await client.call('m'), 'of the first')
+    const error = await failureOf(client.call('m'))
+    t.is(codeOf(error), 'ERR_NODEPOLL_RPC_CONNECTION_LOST')
+    t.is(codeOf(error.cause), 'ERR_NODEPOLL_RPC_MALFORMED')
+  },
+)
+
+test.serial(
   'a reply that the codec does not know fails its call and leaves the connection',
   async (t) => {
     await leakCheck(t)

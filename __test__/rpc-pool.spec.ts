@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 
 import test from 'ava'
-import { connectRpc, type RpcServer } from 'nodepoll/rpc'
+import { connectRpc, type RpcClient, type RpcServer } from 'nodepoll/rpc'
 
-import { codeOf, deferred, eventually, failureOf, within } from './helpers/deadline.ts'
+import { codeOf, deferred, eventually, failureOf, turn, within } from './helpers/deadline.ts'
 import { leakCheck } from './helpers/leaks.ts'
 import { clientOf, endRpc, frame, KINDS, preface, PREFACE_BYTES, startRpc } from './helpers/rpc.ts'
 import { portOf, startNetServer } from './helpers/server.ts'
@@ -82,16 +82,34 @@ test.serial('the pool heals: after a server has come back, calls go on', async (
   )
   for (let count = 0; count < 10; count++) await failureOf(client.call('who'))
   await startRpc(t, { port, methods })
-  const healed = async (): Promise<boolean> =>
-    client.call('who').then(
-      (reply) => reply === 'here',
-      () => false,
-    )
-  while (!(await within(healed(), 'a call'))) await new Promise((resolve) => setImmediate(resolve))
+  while (!(await within(succeeds(client), 'a call'))) await turn()
   const replies = await Promise.all(Array.from({ length: 30 }, () => client.call('who')))
   t.deepEqual(new Set(replies), new Set(['here']))
   await eventually(() => client.connectionCount >= 1, 'connections')
 })
+
+test.serial('pauses begin anew after a connection that was of use', async (t) => {
+  t.timeout(60_000)
+  await leakCheck(t)
+  let server = await startRpc(t, { methods })
+  const port = portOf(server.address)
+  const client = clientOf(t, server, { connections: 1, backoffMs: 1, backoffMaxMs: 60_000 })
+  // Doubled each time they would come to a minute.
+  for (let round = 0; round < 16; round++) {
+    while (!(await within(succeeds(client), 'a call'))) await turn()
+    await endRpc(server)
+    await failureOf(client.call('who'))
+    server = await startRpc(t, { port, methods })
+  }
+  t.is(await within(client.call('who'), 'a call'), 'here')
+})
+
+function succeeds(client: RpcClient): Promise<boolean> {
+  return client.call('who').then(
+    () => true,
+    () => false,
+  )
+}
 
 test.serial('a target that fails is not dialled without a pause', async (t) => {
   await leakCheck(t)
