@@ -27,11 +27,17 @@ const declarations = {
 }
 
 const node = (file) => [process.execPath, pathOf(file)]
+const nodeServer = (file, ...flags) => [...node(file), '0', ...flags]
 
 /** Who calls whom. The first is what the others are compared with. */
 const pairs = [
-  { name: 'node:net', client: 'node:net', server: () => node('net-server.mjs') },
-  { name: 'nodepoll', client: 'nodepoll', server: () => node('nodepoll-server.mjs') },
+  { name: 'node:net', client: 'node:net', server: () => nodeServer('net-server.mjs') },
+  {
+    name: 'node:net, a write a call',
+    client: 'each',
+    server: () => nodeServer('net-server.mjs', '--each'),
+  },
+  { name: 'nodepoll', client: 'nodepoll', server: () => nodeServer('nodepoll-server.mjs') },
   { name: 'nodepoll calls Go netpoll', client: 'nodepoll', server: goServer },
 ]
 
@@ -50,7 +56,8 @@ function pathOf(file) {
 async function goServer() {
   const { rivals, leftOut } = await findRivals(['Go netpoll'])
   if (rivals.length === 0) throw new PlainError(leftOut[0].reason)
-  return [...rivals[0].command('echo'), '-mux']
+  // Flags of Go come before arguments.
+  return [...rivals[0].command('echo'), '-mux', '0']
 }
 
 await runScript(async () => {
@@ -88,7 +95,7 @@ async function findPairs() {
 }
 
 async function measure({ client, command }, { callers, connections, size, seconds }) {
-  const server = start([...command, '0'])
+  const server = start(command)
   const port = await portOf(server.child)
   const numbers = [port, callers, connections, size, seconds].map(String)
   const { child, ended } = start([...node('callers.mjs'), client, ...numbers])

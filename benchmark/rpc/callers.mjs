@@ -1,5 +1,6 @@
 // So many callers in one process, each with one call under way, who compare every reply with their
-// request: `callers.mjs nodepoll|node:net PORT CALLERS CONNECTIONS BYTES SECONDS`.
+// request: `callers.mjs nodepoll|node:net|each PORT CALLERS CONNECTIONS BYTES SECONDS`, where `each`
+// is node:net with a write for each call.
 //
 // Prints `measuring` and `measured`, and in the end a line of JSON.
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,9 +17,9 @@ const SAMPLE = 16
 const [kind, ...numbers] = process.argv.slice(2)
 const [port, callers, connections, bytes, seconds] = numbers.map(Number)
 const client =
-  kind === 'node:net'
-    ? await NetClient.connect(port, connections)
-    : connectRpc({ host: '127.0.0.1', port, connections, codec: bytesCodec({ views: true }) })
+  kind === 'nodepoll'
+    ? connectRpc({ host: '127.0.0.1', port, connections, codec: bytesCodec({ views: true }) })
+    : await NetClient.connect(port, connections, kind === 'each')
 
 let calls = 0
 const end = new AbortController()

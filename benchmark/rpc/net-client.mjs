@@ -1,5 +1,5 @@
 // A client of nodepoll/rpc's frames on node:net, written for speed: what is called in one turn of
-// the loop leaves in one write for each socket.
+// the loop leaves in one write for each socket, or with `isEach` each call in one of its own.
 import { once } from 'node:events'
 import net from 'node:net'
 
@@ -16,7 +16,10 @@ class NetConnection {
   #due = []
   #length = 0
 
-  constructor(port) {
+  #isEach
+
+  constructor(port, isEach) {
+    this.#isEach = isEach
     this.#socket = net.connect({ host: '127.0.0.1', port, noDelay: true })
     this.#socket.write(preface())
     const take = (bytes, at, end) => this.#take(bytes, at, end)
@@ -33,7 +36,8 @@ class NetConnection {
     this.underWay++
     this.#due.push({ id, method, payload })
     this.#length += CALL_HEAD_BYTES + method.length + payload.length
-    if (this.#due.length === 1) process.nextTick(() => this.#flush())
+    if (this.#isEach) this.#flush()
+    else if (this.#due.length === 1) process.nextTick(() => this.#flush())
   }
 
   end() {
@@ -75,9 +79,9 @@ export class NetClient {
   #connections
   #methods = new Map()
 
-  static async connect(port, count) {
+  static async connect(port, count, isEach) {
     const client = new NetClient()
-    client.#connections = Array.from({ length: count }, () => new NetConnection(port))
+    client.#connections = Array.from({ length: count }, () => new NetConnection(port, isEach))
     await Promise.all(client.#connections.map((connection) => connection.opened()))
     return client
   }
