@@ -23,6 +23,9 @@ import { errorIn, Session } from './session.ts'
 const PLACE_BITS = 16
 const PLACE_MASK: number = (1 << PLACE_BITS) - 1
 
+/** Of the latter one bit is left alone: so identifiers are small integers, and no objects. */
+const NUMBER_MASK: number = PLACE_MASK >> 1
+
 /** Looks without a byte from the server after which the connection is given up. */
 const QUIET_LOOKS_MAX = 2
 
@@ -108,8 +111,8 @@ export class ClientSession extends Session {
 
   #enter(call: PendingCall): void {
     const place = this.#places.pop() ?? this.#calls.length
-    this.#number = (this.#number + 1) & PLACE_MASK
-    call.id = ((this.#number << PLACE_BITS) | place) >>> 0
+    this.#number = (this.#number + 1) & NUMBER_MASK
+    call.id = (this.#number << PLACE_BITS) | place
     call.session = this
     this.#calls[place] = call
     if (this.underWay++ === 0 && this.#isReffed) this.connection.ref()
