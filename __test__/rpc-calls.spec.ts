@@ -215,29 +215,40 @@ test.serial('without views a request and a reply are their owner’s for ever', 
 })
 
 test.serial('with views a large reply is sent from where the request was received', async (t) => {
+  if (process.env['NODEPOLL_GUARD'] === '1') {
+    t.pass('every view is a copy')
+    return
+  }
   await leakCheck(t)
   const codec = bytesCodec({ views: true })
-  const server = await startRpc(t, { codec, methods: { echo: (bytes: Buffer) => bytes } })
+  let before = Infinity
+  const server = await startRpc(t, {
+    codec,
+    handler(bytes) {
+      before = stats().bytesCopied
+      return bytes
+    },
+  })
   const peer = await Peer.connect(t, server.address)
   await peer.send(preface({ codec: 'bytes', frameMax: 1 << 24 }))
   await peer.read(PREFACE_BYTES)
-  const before = stats().bytesCopied
   await peer.send(callFrame(1, 'echo', 'z'.repeat(1_000_000)))
   t.is((await readFrame(peer)).rest.length, 1_000_000)
-  // Only what had come before all of the request was waited for.
-  t.true(stats().bytesCopied - before < 500_000, `${stats().bytesCopied - before} bytes copied`)
+  const copied = stats().bytesCopied - before
+  t.true(copied < 1000, `${copied} bytes copied`)
 })
 
-test.serial(
-  'with views a reply is there until the next await, and then shows that it is not',
-  async (t) => {
-    t.deepEqual([bytesCodec().hasViews, bytesCodec({ views: true }).hasViews], [false, true])
-    const outcome = await runChild(
-      t,
-      `
+for (const host of ['inline', 'thread']) {
+  test.serial(
+    `with views a reply is there until the next await, and then no more: ${host}`,
+    async (t) => {
+      t.deepEqual([bytesCodec().hasViews, bytesCodec({ views: true }).hasViews], [false, true])
+      const outcome = await runChild(
+        t,
+        `
     import { configure } from 'nodepoll'
     import { bytesCodec, connectRpc, serveRpc } from 'nodepoll/rpc'
-    configure({ guard: true })
+    configure({ guard: true, host: '${host}' })
     const codec = bytesCodec({ views: true })
     let kept
     const methods = { echo: (bytes) => (kept = bytes) }
@@ -256,10 +267,11 @@ test.serial(
     await client.close()
     await server.shutdown()
     `,
-    )
-    t.deepEqual([outcome.stderr, outcome.stdout], ['', '5 true\n0\n100000 true\n0\n0\n'])
-  },
-)
+      )
+      t.deepEqual([outcome.stderr, outcome.stdout], ['', '5 true\n0\n100000 true\n0\n0\n'])
+    },
+  )
+}
 
 function near(at: number | undefined, wanted: number): boolean {
   return at !== undefined && Math.abs(at - wanted) < 10_000

@@ -21,7 +21,8 @@ test.serial('nothing is dialled before there is a call, and no more than calls n
   t.deepEqual([client.connectionCount, server.connectionCount], [1, 2])
   const waiting = Array.from({ length: 12 }, () => client.call('wait'))
   await eventually(() => server.callCount === 12, 'all calls')
-  t.deepEqual([client.connectionCount, server.connectionCount], [3, 4])
+  await eventually(() => client.connectionCount === 3, 'the connections')
+  t.is(server.connectionCount, 4)
   gate.resolve()
   await within(Promise.all(waiting), 'the replies')
 })
@@ -45,7 +46,7 @@ test.serial(
       [false, true, true],
     )
     const replies = await Promise.all(Array.from({ length: 12 }, () => client.call<number>('me')))
-    t.deepEqual(new Set(replies), new Set([1, 2]))
+    t.deepEqual([...new Set(replies)].toSorted(), [1, 2])
     client.destroy()
     await within(Promise.all(stuck), 'the ends of all calls')
   },

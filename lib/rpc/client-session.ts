@@ -62,6 +62,8 @@ export class ClientSession extends Session {
   #error: unknown
   #seen = 0
   #quietLooks = 0
+  /** How often frames were taken, and whether their memory is about to be given back. */
+  #batches = 0
   #releases = false
   #isReffed = true
 
@@ -250,9 +252,20 @@ export class ClientSession extends Session {
       this.connection.input.release()
       return
     }
+    this.#batches++
     if (this.#releases) return
     this.#releases = true
+    this.#releaseSoon()
+  }
+
+  #releaseSoon(): void {
+    const batches = this.#batches
     queueMicrotask(() => {
+      // More have got their replies since: their continuations come after this one.
+      if (this.#batches !== batches) {
+        this.#releaseSoon()
+        return
+      }
       this.#releases = false
       this.connection.input.release()
     })

@@ -156,6 +156,13 @@ export class Pool implements SessionOwner {
       if (!this.#isOver) this.#failed(place, error)
       return
     }
+    if (this.#isOver || !connection.isActive) {
+      // It has ended before anybody could look.
+      const { reason } = connection.signal
+      connection.destroy()
+      if (!this.#isOver) this.#failed(place, reason)
+      return
+    }
     const session = new ClientSession(connection, codec, frameMax, this)
     this.#placeOf.set(session, place)
     session.setReffed(this.#isReffed)

@@ -57,6 +57,8 @@ export class ServerSession extends Session {
   constructor(connection: Connection, service: Service) {
     super(connection, service.codec, service.frameMax)
     this.#service = service
+    this.isOver = !connection.isActive
+    if (this.isOver) return
     service.sessions.add(this)
     connection.signal.addEventListener('abort', this)
   }
