@@ -1,6 +1,6 @@
 // So many callers in one process, each with one call under way, who compare every reply with their
-// request: `callers.mjs nodepoll|node:net|each PORT CALLERS CONNECTIONS BYTES SECONDS`, where `each`
-// is node:net with a write for each call.
+// request: `callers.mjs nodepoll|node:net|each PORT CALLERS CONNECTIONS BYTES SECONDS`. `each` is
+// node:net with a write for each call.
 //
 // Prints `measuring` and `measured`, and in the end a line of JSON.
 import { setTimeout as sleep } from 'node:timers/promises'
