@@ -140,11 +140,13 @@ function isTypeScript({ language }: Block): boolean {
 }
 
 test('every error code has a heading of its own in docs/errors.md', (t) => {
-  const declared = /export type ErrorCode =([^\n]*\n(?: {2}\|[^\n]*\n)*)/.exec(
-    read('lib/errors.ts'),
-  )?.[1]
-  const codes = Array.from((declared ?? '').matchAll(/'(ERR_NODEPOLL_\w+)'/g), ([, code]) => code)
-  t.true(codes.length > 0)
+  const codes = ['lib/errors.ts', 'lib/rpc/errors.ts'].flatMap((path) => {
+    const pattern = /export type (?:Rpc)?ErrorCode =([^\n]*\n(?: {2}\|[^\n]*\n)*)/
+    const declared = pattern.exec(read(path))?.[1] ?? ''
+    const found = Array.from(declared.matchAll(/'(ERR_NODEPOLL_\w+)'/g), ([, code]) => code)
+    t.true(found.length > 0, path)
+    return found
+  })
   const headings = read('docs/errors.md').matchAll(/^### (ERR_NODEPOLL_\w+)$/gm)
   t.deepEqual(Array.from(headings, ([, code]) => code).toSorted(), codes.toSorted())
 })

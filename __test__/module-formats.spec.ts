@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 
 import test from 'ava'
 import * as nodepoll from 'nodepoll'
+import * as rpc from 'nodepoll/rpc'
 
 import { runChild } from './helpers/child.ts'
 
@@ -36,6 +37,23 @@ test('require() and import give the same objects', (t) => {
   for (const name of values) {
     t.is(required[name], (nodepoll as unknown as Record<string, unknown>)[name], name)
   }
+})
+
+test('the entry for remote calls exports these values, by require() and import alike', (t) => {
+  const names = [
+    'RpcError',
+    'bytesCodec',
+    'connectRpc',
+    'jsonCodec',
+    'messagePackCodec',
+    'serveRpc',
+  ]
+  t.deepEqual(Object.keys(rpc).toSorted(), names)
+  const required = createRequire(import.meta.url)('nodepoll/rpc') as Record<string, unknown>
+  for (const name of names) {
+    t.is(required[name], (rpc as unknown as Record<string, unknown>)[name], name)
+  }
+  t.true(rpc.RpcError.prototype instanceof nodepoll.NodepollError)
 })
 
 test('the package works when only CommonJS loads it', async (t) => {

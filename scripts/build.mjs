@@ -1,4 +1,4 @@
-// Builds dist/ from lib/: the compiled TypeScript, the native binding, the CommonJS entry.
+// Builds dist/ from lib/: the compiled TypeScript, the native binding, the CommonJS entries.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +10,9 @@ const dist = new URL('dist/', root)
 // of the code: an instance made through one is an instance for the other.
 const commonJsEntry = "module.exports = require('./index.js')\n"
 const commonJsTypes = "import nodepoll = require('./index.js')\nexport = nodepoll\n"
+
+/** The folders of dist/ that have an entry. */
+const entries = ['', 'rpc/']
 
 rmSync(dist, { recursive: true, force: true })
 const tsc = fileURLToPath(new URL('node_modules/typescript/bin/tsc', root))
@@ -25,5 +28,7 @@ for (const name of readdirSync(new URL('lib/native/', root))) {
   if (name !== 'binding.d.cts' && !name.endsWith('.node')) continue
   copyFileSync(new URL(`lib/native/${name}`, root), new URL(`native/${name}`, dist))
 }
-writeFileSync(new URL('index.cjs', dist), commonJsEntry)
-writeFileSync(new URL('index.d.cts', dist), commonJsTypes)
+for (const folder of entries) {
+  writeFileSync(new URL(`${folder}index.cjs`, dist), commonJsEntry)
+  writeFileSync(new URL(`${folder}index.d.cts`, dist), commonJsTypes)
+}

@@ -29,10 +29,15 @@ process.exitCode = missing === 0 ? 0 : 1
 
 /** What is exported, and the members of exported classes and interfaces with those they inherit. */
 function publicNames() {
-  const exported = exportedNames()
+  const entries = { nodepoll: 'dist/index.d.ts', 'nodepoll/rpc': 'dist/rpc/index.d.ts' }
+  const exported = Object.values(entries).flatMap(exportedNames)
   const declared = declarations()
-  const values = exported.filter((name) => !name.startsWith('type '))
-  const names = new Map([['nodepoll', values]])
+  const names = new Map(
+    Object.entries(entries).map(([entry, path]) => [
+      entry,
+      exportedNames(path).filter((name) => !name.startsWith('type ')),
+    ]),
+  )
   for (const name of exported.map((each) => each.replace('type ', ''))) {
     const members = membersOf(name, declared)
     if (members.length > 0) names.set(name, members)
@@ -40,8 +45,8 @@ function publicNames() {
   return names
 }
 
-function exportedNames() {
-  const index = readFileSync(`${root}dist/index.d.ts`, 'utf8')
+function exportedNames(path) {
+  const index = readFileSync(root + path, 'utf8')
   return [...index.matchAll(/export (type )?\{([^}]*)\}/g)].flatMap(([, type = '', list]) =>
     list
       .split(',')
@@ -53,7 +58,7 @@ function exportedNames() {
 
 /** Classes and interfaces by name: what they extend, and their text. */
 function declarations() {
-  const folders = ['dist', 'dist/internal']
+  const folders = ['dist', 'dist/internal', 'dist/rpc']
   const files = folders.flatMap((folder) =>
     readdirSync(root + folder)
       .filter((file) => file.endsWith('.d.ts'))

@@ -112,3 +112,50 @@ export const SHUTDOWN_WARNING_MS = 10_000
 /** Connections that wait in the kernel to be accepted. */
 export const BACKLOG = 1024
 export const BACKLOG_MAX = 65_535
+
+// Of nodepoll/rpc.
+
+/** Bytes of a method's name, and of an error's code. */
+export const RPC_NAME_MAX = 255
+
+/** Characters of an error's message that are sent. */
+export const RPC_MESSAGE_MAX = 4096
+
+/** Names of methods that one end keeps encoded or decoded; more are made anew each time. */
+export const RPC_NAMES_MAX = 1024
+
+/** Calls of one connection that a server has under way, unless the user wants another limit. */
+export const RPC_CONCURRENCY = 1024
+
+/** The most that it may be: identifiers have 16 bits for the place of a call. */
+export const RPC_CONCURRENCY_MAX = 65_536
+
+/** Calls of a client that wait or are under way, unless the user wants another limit. */
+export const RPC_CALLS = 65_536
+export const RPC_CALLS_MAX: number = 1 << 24
+
+/** Connections of a client, unless the user wants another number. */
+export const RPC_CONNECTIONS = 4
+export const RPC_CONNECTIONS_MAX = 1024
+
+/** Time in which a client's connection has to be ready, unless the user wants another limit. */
+export const RPC_CONNECT_MS = 5000
+
+/** Time in which a server has to have heard what its peer speaks. */
+export const RPC_PREFACE_MS = 10_000
+
+/** Time between looks at whether a connection is alive, unless the user wants another. */
+export const RPC_PING_MS = 10_000
+
+/** Time before a target is dialled again: doubled with each failure, up to the second. */
+export const RPC_BACKOFF_MS = 100
+export const RPC_BACKOFF_MAX_MS = 10_000
+
+/** How often a call that servers refuse before they begin it is sent elsewhere. */
+export const RPC_REFUSALS_MAX = 8
+
+/** Time that a server which shuts down gives its clients to end their connections themselves. */
+export const RPC_LINGER_MS = 1000
+
+/** Bytes of frames written in a row before they are flushed, so that it shows who does not read. */
+export const RPC_FLUSH_BYTES: number = 64 << 10

@@ -19,6 +19,7 @@ const learn = [
   page('A first server', 'docs/guide/first-server'),
   page('Who owns the bytes', 'docs/guide/bytes'),
   page('Framing', 'docs/guide/framing'),
+  page('Remote calls', 'docs/guide/rpc'),
   page('An RPC service', 'docs/guide/rpc-service'),
 ]
 const production = [

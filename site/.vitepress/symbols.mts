@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 
 import type { MarkdownRenderer } from 'vitepress'
 
-/** What typedoc writes of a class, a function, or a member of one. */
+/** What typedoc writes of an entry point, of what that exports, or of a member of that. */
 interface Reflection {
   readonly name: string
   readonly kind: number
@@ -34,14 +34,18 @@ const variables: Record<string, string> = {
 /** `reference` is the file in which typedoc has written all names as JSON. */
 export function linkSymbols(markdown: MarkdownRenderer, base: string, reference: string): void {
   const { children = [] } = JSON.parse(readFileSync(reference, 'utf8')) as Reflection
-  const symbols = new Map(children.map((each) => [each.name, each]))
+  const symbols = new Map(
+    children.flatMap((entry) =>
+      (entry.children ?? []).map((each) => [each.name, { entry: entry.name, ...each }]),
+    ),
+  )
 
   const find = (code: string): string | undefined => {
     if (/^ERR_NODEPOLL_\w+$/.test(code)) return `docs/errors.html#${code.toLowerCase()}`
     const [, owner, member] = /^(\w+)(?:\.(\w+))?(?:\([^)]*\))?$/.exec(code) ?? []
     const symbol = symbols.get(member === undefined ? owner : (variables[owner] ?? owner))
     if (symbol === undefined) return undefined
-    const page = `api/${folders[symbol.kind]}/${symbol.name}.html`
+    const page = `api/${folders[symbol.kind]}/${symbol.entry}.${symbol.name}.html`
     if (member === undefined) return page
     const isThere = symbol.children?.some(({ name }) => name === member)
     return isThere ? `${page}#${member.toLowerCase()}` : undefined

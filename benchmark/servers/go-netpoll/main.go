@@ -1,7 +1,8 @@
 // An echo server on CloudWeGo's netpoll, and with -rpc a request/reply server: each frame, a length
-// of 4 bytes (big-endian) and a payload, is answered by one with the same payload.
+// of 4 bytes (big-endian) and a payload, is answered by one with the same payload. With -mux it is
+// one for calls in the frames of nodepoll/rpc: see mux.go.
 //
-//	go-netpoll [-rpc] PORT
+//	go-netpoll [-rpc | -mux] PORT
 //
 // Port 0 picks one.
 package main
@@ -21,6 +22,7 @@ const headerBytes = 4
 
 func main() {
 	isRPC := flag.Bool("rpc", false, "answer frame by frame")
+	isMux := flag.Bool("mux", false, "answer calls of nodepoll/rpc")
 	flag.Parse()
 	listener, err := netpoll.CreateListener("tcp", net.JoinHostPort("127.0.0.1", flag.Arg(0)))
 	if err != nil {
@@ -30,7 +32,12 @@ func main() {
 	if *isRPC {
 		onRequest = reply
 	}
-	loop, err := netpoll.NewEventLoop(onRequest)
+	var options []netpoll.Option
+	if *isMux {
+		onRequest = answer
+		options = append(options, netpoll.WithOnConnect(greet))
+	}
+	loop, err := netpoll.NewEventLoop(onRequest, options...)
 	if err != nil {
 		log.Fatal(err)
 	}
