@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 const root = new URL('..', import.meta.url)
 const dist = new URL('dist/', root)
 
-// Every Node that `engines` allows can require an ES module, so both entries share one copy
+// Every Node that `engines` allows can require an ES module, so that both formats share one copy
 // of the code: an instance made through one is an instance for the other.
 const commonJsEntry = "module.exports = require('./index.js')\n"
 const commonJsTypes = "import nodepoll = require('./index.js')\nexport = nodepoll\n"
@@ -25,5 +25,7 @@ for (const name of readdirSync(new URL('lib/native/', root))) {
   if (name !== 'binding.d.cts' && !name.endsWith('.node')) continue
   copyFileSync(new URL(`lib/native/${name}`, root), new URL(`native/${name}`, dist))
 }
-writeFileSync(new URL('index.cjs', dist), commonJsEntry)
-writeFileSync(new URL('index.d.cts', dist), commonJsTypes)
+for (const folder of ['', 'stream/']) {
+  writeFileSync(new URL(`${folder}index.cjs`, dist), commonJsEntry)
+  writeFileSync(new URL(`${folder}index.d.cts`, dist), commonJsTypes)
+}

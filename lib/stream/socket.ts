@@ -1,0 +1,409 @@
+import type { AddressInfo } from 'node:net'
+import { addAbortSignal, Duplex, type DuplexOptions } from 'node:stream'
+
+import type { Connection } from '../connection.ts'
+import type { Address } from '../internal/address.ts'
+import type { CloseReason } from '../internal/close-reason.ts'
+import { checkMillis, checkOptionalFunction } from '../internal/validate.ts'
+import { checkConnectOptions, checkSource, normalize } from './arguments.ts'
+import { dialFor } from './dialing.ts'
+import {
+  closedBeforeConnection,
+  endedByOtherParty,
+  notTcp,
+  socketClosed,
+  throwOutside,
+} from './errors.ts'
+import { Inflow } from './inflow.ts'
+import { KEEP_ALIVE_MS, KEEP_ALIVE_MS_MAX, LEAVE_MS } from './limits.ts'
+import type { ConnectOptions, SocketConnectOptions, SocketOptions } from './options.ts'
+import { type Done, Outflow, outputError, type Piece } from './outflow.ts'
+
+const noop = (): void => {}
+
+/** One of the states that a socket of node:net can be in. */
+export type ReadyState = 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed'
+
+/**
+ * A connection as a stream, with the methods, properties and events of `net.Socket`. Made by
+ * {@link connect}, by a {@link Server}, by {@link toDuplex}, or with `new Socket()` to be connected
+ * later.
+ *
+ * What it has not: `_handle`, a file descriptor, `onread`. It is no instance of `net.Socket`.
+ */
+export class Socket extends Duplex {
+  /** Whether it is about to connect. */
+  connecting = false
+  /** Milliseconds that `setTimeout` was given. */
+  timeout: number | undefined
+  /** The server that it belongs to, if any; servers set it. */
+  server: unknown = null
+  /** Never set: encryption is for a `tls.TLSSocket` over this one. */
+  declare readonly encrypted: undefined
+  declare readonly alpnProtocol: undefined
+  #connection: Connection | undefined
+  #inflow: Inflow | undefined
+  #outflow: Outflow | undefined
+  #dialing: AbortController | undefined
+  #timer: NodeJS.Timeout | undefined
+  /** What had left when the timer was set. */
+  #sentBefore = 0
+  #dispatched = 0
+  /** Somebody wants to be told of a write that has not been begun. */
+  #isExact = false
+  #isReset = false
+  #noDelay: boolean | undefined
+  #keepAlive: number | false = false
+  /** Told when it is destroyed: by the server, which counts its sockets. */
+  #gone: () => void = noop
+
+  constructor(options: SocketOptions = {}) {
+    checkSource(options as Record<string, unknown>)
+    const { signal, ...streaming } = options
+    super({
+      ...(streaming as DuplexOptions),
+      allowHalfOpen: options.allowHalfOpen === true,
+      emitClose: false,
+      autoDestroy: true,
+      decodeStrings: false,
+    })
+    this.#noDelay = options.noDelay
+    if (options.keepAlive === true) this.#keepAlive = options.keepAliveInitialDelay ?? 0
+    this.on('end', () => {
+      if (!this.allowHalfOpen) this.write = this.#writeAfterEnd
+    })
+    // Not by the stream, which would destroy what is not made yet.
+    if (signal !== undefined) addAbortSignal(signal, this)
+  }
+
+  /** Goes on over an open connection. @internal */
+  _take(connection: Connection, gone: () => void = noop): this {
+    this.#gone = gone
+    this.#open(connection)
+    return this
+  }
+
+  /**
+   * Connects. Emits 'lookup' for each address of a name, 'connect' and 'ready' when connected, else
+   * 'error' and 'close'.
+   */
+  connect(options: SocketConnectOptions, listener?: () => void): this
+  connect(port: number | string, host: string, listener?: () => void): this
+  connect(port: number | string, listener?: () => void): this
+  connect(path: string, listener?: () => void): this
+  connect(...args: unknown[]): this {
+    const { options, listener } = normalize<ConnectOptions>(args)
+    if (listener !== undefined) this.once('connect', listener)
+    checkConnectOptions(options)
+    if (Object.hasOwn(this, 'write')) this.write = Socket.prototype.write
+    // A socket may be used again, as with node:net.
+    if (this.destroyed) this.#revive()
+    this.#active()
+    this.connecting = true
+    const dialing = new AbortController()
+    this.#dialing = dialing
+    dialFor(this, options, dialing.signal).then(
+      // Not in a promise, which would hold what listeners throw.
+      (connection) => process.nextTick(() => this.#connected(connection, dialing)),
+      (error: Error) => process.nextTick(() => this.#refused(error, dialing)),
+    )
+    return this
+  }
+
+  /** The address of this end, or an empty object. */
+  address(): AddressInfo | Record<string, never> {
+    const { localAddress: address, localFamily: family, localPort: port } = this
+    if (address === undefined || family === undefined || port === undefined) return {}
+    return { address, family, port }
+  }
+
+  /** Whether small segments are sent at once. */
+  setNoDelay(noDelay = true): this {
+    this.#noDelay = noDelay
+    this.#connection?.setNoDelay(noDelay)
+    return this
+  }
+
+  /** Whether the system probes a silent peer, after `initialDelay` milliseconds of silence. */
+  setKeepAlive(enable = false, initialDelay = 0): this {
+    this.#keepAlive = enable ? initialDelay : false
+    if (this.#connection !== undefined) this.#probe(this.#connection)
+    return this
+  }
+
+  /** After how long without activity 'timeout' is emitted, which ends nothing; 0 is never. */
+  setTimeout(ms: number, callback?: () => void): this {
+    if (this.destroyed) return this
+    this.timeout = ms
+    checkMillis(ms, 'msecs')
+    checkOptionalFunction(callback, 'callback')
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (ms > 0) this.#timer = setTimeout(() => this.#passed(), ms).unref()
+    if (callback === undefined) return this
+    return ms > 0 ? this.once('timeout', callback) : this.removeListener('timeout', callback)
+  }
+
+  /** Lets the socket keep the process alive, as it does at first. */
+  ref(): this {
+    if (this.#connection === undefined) return this.once('connect', this.ref)
+    this.#connection.ref()
+    return this
+  }
+
+  /** Lets the process end although it is open. */
+  unref(): this {
+    if (this.#connection === undefined) return this.once('connect', this.unref)
+    this.#connection.unref()
+    return this
+  }
+
+  /** Destroys the socket once what was written has left. */
+  destroySoon(): void {
+    if (this.writable) this.end()
+    if (this.writableFinished) this.destroy()
+    else this.once('finish', this.destroy)
+  }
+
+  /** Destroys the socket at once, with RST. */
+  resetAndDestroy(): this {
+    const reset = (): this => {
+      if (this.#connection?.localAddress.family === 'unix') throw notTcp()
+      this.#isReset = true
+      return this.destroy()
+    }
+    if (this.connecting) return this.once('connect', reset)
+    return this.#connection === undefined ? this.destroy(socketClosed()) : reset()
+  }
+
+  /** As of any Writable. With a callback it is done when the kernel has taken the bytes. */
+  override write(chunk: unknown, callback?: Done): boolean
+  override write(chunk: unknown, encoding: BufferEncoding, callback?: Done): boolean
+  override write(chunk: unknown, ...rest: unknown[]): boolean {
+    if (rest.some((each) => typeof each === 'function')) this.#isExact = true
+    return super.write(chunk, ...(rest as [BufferEncoding, Done]))
+  }
+
+  /** Whether it is not connected yet, or no more. */
+  get pending(): boolean {
+    return this.#connection === undefined || this.connecting || this.destroyed
+  }
+
+  get readyState(): ReadyState {
+    if (this.connecting) return 'opening'
+    if (this.readable) return this.writable ? 'open' : 'readOnly'
+    return this.writable ? 'writeOnly' : 'closed'
+  }
+
+  /** Bytes that have come. */
+  get bytesRead(): number {
+    return this.#connection?.bytesRead ?? 0
+  }
+
+  /** Bytes that were written, whether they have left or not. */
+  get bytesWritten(): number {
+    const { writableBuffer = [] } = this as { writableBuffer?: readonly Piece[] }
+    return writableBuffer.reduce((sum, piece) => sum + sizeOf(piece), this.#dispatched)
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#remote?.address
+  }
+
+  get remotePort(): number | undefined {
+    return this.#remote?.port
+  }
+
+  get remoteFamily(): string | undefined {
+    return this.#remote?.family
+  }
+
+  get localAddress(): string | undefined {
+    return this.#local?.address
+  }
+
+  get localPort(): number | undefined {
+    return this.#local?.port
+  }
+
+  get localFamily(): string | undefined {
+    return this.#local?.family
+  }
+
+  override _read(size: number): void {
+    if (this.#inflow === undefined) this.once('connect', () => this._read(size))
+    else this.#inflow.read()
+  }
+
+  override _write(chunk: Uint8Array | string, encoding: BufferEncoding, done: Done): void {
+    this.#send([{ chunk, encoding }], done)
+  }
+
+  override _writev(pieces: Piece[], done: Done): void {
+    this.#send(pieces, done)
+  }
+
+  override _final(done: Done): void {
+    const connection = this.#connection
+    if (this.connecting || connection === undefined) {
+      this.once('connect', () => this._final(done))
+      return
+    }
+    connection.closeWrite().then(
+      () => done(),
+      (error: unknown) => done(outputError(error)),
+    )
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    const wasConnecting = this.connecting
+    const connection = this.#connection
+    this.connecting = false
+    clearTimeout(this.#timer)
+    this.#dialing?.abort()
+    if (connection !== undefined) this.#leave(connection)
+    done(error)
+    if (connection === undefined && !wasConnecting) {
+      process.nextTick(() => this.emit('close'))
+    } else {
+      // As when the handle of node:net is closed: behind all ticks.
+      setImmediate(() => {
+        this.#outflow?.stop()
+        this.emit('close', error !== null)
+      })
+    }
+    this.#gone()
+    this.#gone = noop
+  }
+
+  get #remote(): Exclude<Address, { family: 'unix' }> | undefined {
+    const address = this.#connection?.remoteAddress
+    return address?.family === 'unix' ? undefined : address
+  }
+
+  get #local(): Exclude<Address, { family: 'unix' }> | undefined {
+    const address = this.#connection?.localAddress
+    return address?.family === 'unix' ? undefined : address
+  }
+
+  #revive(): void {
+    ;(this as unknown as { _undestroy(): void })._undestroy()
+    this.#connection = undefined
+    this.#inflow = undefined
+    this.#outflow = undefined
+    this.#dispatched = 0
+    this.#isReset = false
+  }
+
+  #open(connection: Connection): void {
+    this.#connection = connection
+    this.#outflow = new Outflow(connection)
+    this.#inflow = new Inflow(this, connection, () => this.#active())
+    if (this.#noDelay === false) connection.setNoDelay(false)
+    if (this.#keepAlive !== false) this.#probe(connection)
+    this.#inflow.begin()
+    connection.addCloseCallback((_, reason) => this.#ended(reason))
+  }
+
+  #connected(connection: Connection, dialing: AbortController): void {
+    // It was destroyed while it connected.
+    if (dialing.signal.aborted || this.destroyed) {
+      connection.destroy()
+      return
+    }
+    this.connecting = false
+    this.#open(connection)
+    this.#active()
+    this.emit('connect')
+    this.emit('ready')
+    if (!this.destroyed && !this.isPaused()) this.read(0)
+  }
+
+  #refused(error: Error, dialing: AbortController): void {
+    if (!dialing.signal.aborted) this.destroy(error)
+  }
+
+  /** The connection has ended, whoever ended it. */
+  #ended({ by, error }: CloseReason): void {
+    if (this.destroyed) return
+    try {
+      if (by === 'error') {
+        this.destroy(error instanceof Error ? error : new Error(String(error)))
+        return
+      }
+      this.#inflow?.end()
+      // Both have sent FIN, and the stream ends in its own time; or nodepoll has ended it.
+      if (by === 'peer') return
+      if (this.readableEnded || this.readableLength === 0) this.destroy()
+      else this.once('end', () => this.destroy())
+    } catch (thrown) {
+      throwOutside(thrown)
+    }
+  }
+
+  #send(pieces: readonly Piece[], done: Done): void {
+    for (const piece of pieces) this.#dispatched += sizeOf(piece)
+    const isExact = this.#isExact
+    this.#isExact = false
+    this.#active()
+    if (this.connecting) this.#sendOnceConnected(pieces, isExact, done)
+    else if (this.#outflow === undefined) done(socketClosed())
+    else this.#outflow.send(pieces, isExact, done)
+  }
+
+  #sendOnceConnected(pieces: readonly Piece[], isExact: boolean, done: Done): void {
+    const closed = (): void => done(closedBeforeConnection())
+    this.once('close', closed)
+    this.once('connect', () => {
+      this.off('close', closed)
+      this.#outflow?.send(pieces, isExact, done)
+    })
+  }
+
+  /** What nodepoll has of the output leaves, as what the kernel has does with node:net. */
+  #leave(connection: Connection): void {
+    if (this.#isReset) {
+      connection.reset()
+      return
+    }
+    const end = (): void => connection.destroy()
+    if (this.#dispatched === 0) {
+      end()
+      return
+    }
+    connection.setWriteTimeout(LEAVE_MS)
+    this.#outflow?.leave().then(end, end)
+  }
+
+  #probe(connection: Connection): void {
+    const delay = this.#keepAlive
+    const idleMs = Math.min(Math.trunc(Number(delay)) || KEEP_ALIVE_MS, KEEP_ALIVE_MS_MAX)
+    connection.setKeepAlive(delay === false ? false : { idleMs })
+  }
+
+  /** Something has come or gone. */
+  #active(): void {
+    this.#timer?.refresh()
+  }
+
+  #passed(): void {
+    const sent = this.#connection?.bytesWritten ?? 0
+    const isSending = this.writableLength > 0 && sent !== this.#sentBefore
+    this.#sentBefore = sent
+    if (isSending) this.#active()
+    else this.emit('timeout')
+  }
+
+  #writeAfterEnd(chunk: unknown, ...rest: unknown[]): boolean {
+    if (!this.writableEnded) return super.write(chunk, ...(rest as [BufferEncoding, Done]))
+    const error = endedByOtherParty()
+    const callback = rest.find((each) => typeof each === 'function') as Done | undefined
+    if (callback !== undefined) process.nextTick(callback, error)
+    this.destroy(error)
+    return false
+  }
+}
+
+function sizeOf({ chunk, encoding }: Piece): number {
+  return typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length
+}
