@@ -70,7 +70,7 @@ function checkMany(socket: Duplex, seed: number): Promise<number> {
   })
 }
 
-test('64 MiB go both ways at once, byte for byte', async (t) => {
+test.serial('64 MiB go both ways at once, byte for byte', async (t) => {
   await leakCheck(t)
   const { socket, peer } = await pair(t, { allowHalfOpen: true })
   const sizes = [1, 70_000, 13, 1_000_000, 4096, 65_536]
@@ -87,7 +87,7 @@ test('64 MiB go both ways at once, byte for byte', async (t) => {
   t.deepEqual([outcome[1], outcome[3]], [MANY, MANY])
 })
 
-test('one write of 64 MiB arrives', async (t) => {
+test.serial('one write of 64 MiB arrives', async (t) => {
   await leakCheck(t)
   const { socket, peer } = await pair(t)
   const written = deferred<Error | null | undefined>()
@@ -100,52 +100,58 @@ test('one write of 64 MiB arrives', async (t) => {
   t.true(stats().arenaBytes - before < HELD_MAX)
 })
 
-test('a peer that does not read makes write() say false, and holds little memory', async (t) => {
-  await leakCheck(t)
-  const { socket, peer } = await pair(t)
-  peer.pause()
-  const chunk = Buffer.alloc(64 << 10)
-  let drains = 0
-  socket.on('drain', () => drains++)
-  // Until the kernels on both sides, nodepoll and the stream are full.
-  await within(
-    (async () => {
-      for (let stalls = 0; stalls < 3;) {
-        if (socket.write(chunk)) continue
-        const before = drains
-        await settled(() => drains, 100)
-        stalls = drains === before ? stalls + 1 : 0
-        if (stalls > 0) break
-      }
-    })(),
-    'a socket that is full',
-    25_000,
-  )
-  const taken = socket.bytesWritten
-  t.true(socket.writableNeedDrain)
-  t.true(stats().arenaBytesLeased < HELD_MAX)
-  const drained = once(socket, 'drain')
-  peer.resume()
-  await within(drained, 'a drain')
-  socket.end()
-  await within(once(peer, 'end'), 'the end')
-  t.is(peer.bytesRead, taken)
-})
+test.serial(
+  'a peer that does not read makes write() say false, and holds little memory',
+  async (t) => {
+    await leakCheck(t)
+    const { socket, peer } = await pair(t)
+    peer.pause()
+    const chunk = Buffer.alloc(64 << 10)
+    let drains = 0
+    socket.on('drain', () => drains++)
+    // Until the kernels on both sides, nodepoll and the stream are full.
+    await within(
+      (async () => {
+        for (let stalls = 0; stalls < 3;) {
+          if (socket.write(chunk)) continue
+          const before = drains
+          await settled(() => drains, 100)
+          stalls = drains === before ? stalls + 1 : 0
+          if (stalls > 0) break
+        }
+      })(),
+      'a socket that is full',
+      25_000,
+    )
+    const taken = socket.bytesWritten
+    t.true(socket.writableNeedDrain)
+    t.true(stats().arenaBytesLeased < HELD_MAX)
+    const drained = once(socket, 'drain')
+    peer.resume()
+    await within(drained, 'a drain')
+    socket.end()
+    await within(once(peer, 'end'), 'the end')
+    t.is(peer.bytesRead, taken)
+  },
+)
 
-test('a reader that does not read makes the peer wait, and holds little memory', async (t) => {
-  await leakCheck(t)
-  const { socket, peer } = await pair(t)
-  socket.pause()
-  const sending = sendMany(peer, 4, [65_536])
-  await settled(() => peer.bytesWritten, 300)
-  t.true(socket.bytesRead < HELD_MAX)
-  t.true(socket.readableLength <= socket.readableHighWaterMark + (64 << 10))
-  t.true(stats().arenaBytesLeased < HELD_MAX)
-  t.is(await within(checkMany(socket.resume(), 4), 'all bytes', 25_000), MANY)
-  await sending
-})
+test.serial(
+  'a reader that does not read makes the peer wait, and holds little memory',
+  async (t) => {
+    await leakCheck(t)
+    const { socket, peer } = await pair(t)
+    socket.pause()
+    const sending = sendMany(peer, 4, [65_536])
+    await settled(() => peer.bytesWritten, 300)
+    t.true(socket.bytesRead < HELD_MAX)
+    t.true(socket.readableLength <= socket.readableHighWaterMark + (64 << 10))
+    t.true(stats().arenaBytesLeased < HELD_MAX)
+    t.is(await within(checkMany(socket.resume(), 4), 'all bytes', 25_000), MANY)
+    await sending
+  },
+)
 
-test('a peer that resets in the middle ends both directions with ECONNRESET', async (t) => {
+test.serial('a peer that resets in the middle ends both directions with ECONNRESET', async (t) => {
   await leakCheck(t)
   const { socket, peer } = await pair(t)
   const failed = once(socket, 'error')
@@ -166,30 +172,35 @@ test('a peer that resets in the middle ends both directions with ECONNRESET', as
   t.true(socket.destroyed)
 })
 
-test('destroy in the middle of a large write tells its callbacks, and frees all of it', async (t) => {
-  await leakCheck(t)
-  const { socket, peer } = await pair(t)
-  peer.pause()
-  const outcomes: string[] = []
-  const told = (name: string) => (error?: Error | null) => {
-    outcomes.push(`${name} ${(error as NodeJS.ErrnoException | null | undefined)?.code ?? 'none'}`)
-  }
-  socket.write(Buffer.alloc(MANY), told('first'))
-  socket.write('more', told('second'))
-  await turn()
-  const over = once(socket, 'close')
-  socket.destroy()
-  t.deepEqual(await within(over, 'close'), [false])
-  await eventually(() => outcomes.length === 2, 'both callbacks')
-  // As with node:net: the write that is under way has no error, those behind it have.
-  t.deepEqual(outcomes.toSorted(), ['first none', 'second ERR_STREAM_DESTROYED'])
-  peer.resume()
-  const ended = new Promise((resolve) => peer.once('end', resolve).once('error', resolve))
-  await within(ended, 'the end at the peer')
-  t.true(peer.bytesRead < HELD_MAX)
-})
+test.serial(
+  'destroy in the middle of a large write tells its callbacks, and frees all of it',
+  async (t) => {
+    await leakCheck(t)
+    const { socket, peer } = await pair(t)
+    peer.pause()
+    const outcomes: string[] = []
+    const told = (name: string) => (error?: Error | null) => {
+      outcomes.push(
+        `${name} ${(error as NodeJS.ErrnoException | null | undefined)?.code ?? 'none'}`,
+      )
+    }
+    socket.write(Buffer.alloc(MANY), told('first'))
+    socket.write('more', told('second'))
+    await turn()
+    const over = once(socket, 'close')
+    socket.destroy()
+    t.deepEqual(await within(over, 'close'), [false])
+    await eventually(() => outcomes.length === 2, 'both callbacks')
+    // As with node:net: the write that is under way has no error, those behind it have.
+    t.deepEqual(outcomes.toSorted(), ['first none', 'second ERR_STREAM_DESTROYED'])
+    peer.resume()
+    const ended = new Promise((resolve) => peer.once('end', resolve).once('error', resolve))
+    await within(ended, 'the end at the peer')
+    t.true(peer.bytesRead < HELD_MAX)
+  },
+)
 
-test('a half-closed socket sends 64 MiB after it has received FIN', async (t) => {
+test.serial('a half-closed socket sends 64 MiB after it has received FIN', async (t) => {
   await leakCheck(t)
   const { socket, peer } = await pair(t, { allowHalfOpen: true })
   peer.end()
@@ -204,7 +215,7 @@ test('a half-closed socket sends 64 MiB after it has received FIN', async (t) =>
   t.is(received, MANY)
 })
 
-test('a socket that has sent FIN receives 64 MiB', async (t) => {
+test.serial('a socket that has sent FIN receives 64 MiB', async (t) => {
   await leakCheck(t)
   const { socket, peer } = await pair(t, { allowHalfOpen: true })
   socket.end()
@@ -218,7 +229,7 @@ test('a socket that has sent FIN receives 64 MiB', async (t) => {
   t.is(received, MANY)
 })
 
-test('what is unread when both have sent FIN is still delivered', async (t) => {
+test.serial('what is unread when both have sent FIN is still delivered', async (t) => {
   await leakCheck(t)
   const { socket, peer } = await pair(t, { allowHalfOpen: true })
   socket.pause()
@@ -231,7 +242,7 @@ test('what is unread when both have sent FIN is still delivered', async (t) => {
   t.is(await within(checkMany(socket.resume(), 7), 'all bytes'), 200_000)
 })
 
-test('chunks stay what they are for as long as somebody keeps a part of them', async (t) => {
+test.serial('chunks stay what they are for as long as somebody keeps a part of them', async (t) => {
   const { socket, peer } = await pair(t)
   const kept: Buffer[] = []
   const copies: Buffer[] = []
@@ -250,7 +261,7 @@ test('chunks stay what they are for as long as somebody keeps a part of them', a
   t.deepEqual(kept, copies)
 })
 
-test('a pipe from one connection to another, both ways', async (t) => {
+test.serial('a pipe from one connection to another, both ways', async (t) => {
   await leakCheck(t)
   const back = await pair(t, { allowHalfOpen: true })
   const front = await pair(t, { allowHalfOpen: true })
@@ -272,7 +283,7 @@ test('a pipe from one connection to another, both ways', async (t) => {
   t.deepEqual([outcome[1], outcome[3]], [MANY, MANY])
 })
 
-test('toDuplex goes on where handlers have read, and answers after FIN', async (t) => {
+test.serial('toDuplex goes on where handlers have read, and answers after FIN', async (t) => {
   await leakCheck(t)
   let socket: Socket | undefined
   const { peer } = await openPair(
@@ -295,23 +306,26 @@ test('toDuplex goes on where handlers have read, and answers after FIN', async (
   await within(closed(socket as unknown as net.Socket), 'close')
 })
 
-test('toDuplex tells of an end by others: a reset, an idle timeout, a shutdown', async (t) => {
-  await leakCheck(t)
-  for (const how of ['reset', 'idle', 'shutdown'] as const) {
-    const { connection, peer, server } = await openPair(t)
-    const socket = toDuplex(connection)
-    const events: string[] = []
-    socket.on('error', (error: NodeJS.ErrnoException) => events.push(error.code ?? ''))
-    const over = new Promise((resolve) => socket.resume().once('close', resolve))
-    if (how === 'reset') peer.reset()
-    else if (how === 'idle') connection.setIdleTimeout(20)
-    else void server.shutdown()
-    t.is(await within(over, `close after ${how}`), how === 'reset', how)
-    t.deepEqual(events, how === 'reset' ? ['ECONNRESET'] : [])
-  }
-})
+test.serial(
+  'toDuplex tells of an end by others: a reset, an idle timeout, a shutdown',
+  async (t) => {
+    await leakCheck(t)
+    for (const how of ['reset', 'idle', 'shutdown'] as const) {
+      const { connection, peer, server } = await openPair(t)
+      const socket = toDuplex(connection)
+      const events: string[] = []
+      socket.on('error', (error: NodeJS.ErrnoException) => events.push(error.code ?? ''))
+      const over = new Promise((resolve) => socket.resume().once('close', resolve))
+      if (how === 'reset') peer.reset()
+      else if (how === 'idle') connection.setIdleTimeout(20)
+      else void server.shutdown()
+      t.is(await within(over, `close after ${how}`), how === 'reset', how)
+      t.deepEqual(events, how === 'reset' ? ['ECONNRESET'] : [])
+    }
+  },
+)
 
-test('toDuplex of a connection that has ended ends at once', async (t) => {
+test.serial('toDuplex of a connection that has ended ends at once', async (t) => {
   const { connection, peer } = await openPair(t)
   peer.end('rest')
   await within(connection.closed, 'the end')
@@ -322,7 +336,7 @@ test('toDuplex of a connection that has ended ends at once', async (t) => {
   t.is(text, 'rest')
 })
 
-test('toDuplex takes connections only', (t) => {
+test.serial('toDuplex takes connections only', (t) => {
   t.throws(() => toDuplex({} as never), { code: 'ERR_INVALID_ARG_TYPE' })
   for (const name of ['onread', 'fd', 'handle']) {
     const options = { [name]: {} }
@@ -335,7 +349,7 @@ test('toDuplex takes connections only', (t) => {
 })
 
 for (const module of ['node:net', 'nodepoll/stream']) {
-  test(`what a listener throws is an uncaught exception, with ${module}`, async (t) => {
+  test.serial(`what a listener throws is an uncaught exception, with ${module}`, async (t) => {
     const outcome = await runChild(
       t,
       `
@@ -359,7 +373,7 @@ for (const module of ['node:net', 'nodepoll/stream']) {
   })
 }
 
-test('the callback of a write may end the process: the kernel has the bytes', async (t) => {
+test.serial('the callback of a write may end the process: the kernel has the bytes', async (t) => {
   const received = deferred<string>()
   const server = net.createServer((peer) => {
     let text = ''
@@ -383,7 +397,7 @@ test('the callback of a write may end the process: the kernel has the bytes', as
   t.is(await within(received.promise, 'the bytes'), 'last words')
 })
 
-test('a process with unreffed sockets and servers only ends', async (t) => {
+test.serial('a process with unreffed sockets and servers only ends', async (t) => {
   const outcome = await runChild(
     t,
     `

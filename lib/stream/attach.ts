@@ -33,6 +33,7 @@ export class Attached {
   readonly #sessions: Set<Session> = new Set()
   #address: AddressInfo | string
   #closed: Promise<void> | undefined
+  #resolveClosed: () => void = () => {}
   #drained: Promise<void> | undefined
 
   /** @internal */
@@ -42,7 +43,10 @@ export class Attached {
     this.#address = server.address() as AddressInfo | string
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket)
-      socket.once('close', () => this.#sockets.delete(socket))
+      socket.once('close', () => {
+        this.#sockets.delete(socket)
+        this.#settle()
+      })
       // As every server of node:net does; http looks at it.
       socket.server = target
       target.emit('connection', socket)
@@ -70,9 +74,11 @@ export class Attached {
    * promise, which never rejects.
    */
   close(): Promise<void> {
-    return (this.#closed ??= new Promise((resolve) => {
-      this.#server.once('close', resolve).close()
-    }))
+    if (this.#closed === undefined) {
+      this.#closed = new Promise((resolve) => (this.#resolveClosed = resolve))
+      this.#server.once('close', () => this.#settle()).close()
+    }
+    return this.#closed
   }
 
   /**
@@ -101,6 +107,11 @@ export class Attached {
   /** {@link Attached.shutdown} without a deadline, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown()
+  }
+
+  /** A server has emitted 'close' when its last socket is destroyed, which tells of that later. */
+  #settle(): void {
+    if (!this.#server.listening && this.#sockets.size === 0) this.#resolveClosed()
   }
 
   async #drain(): Promise<void> {

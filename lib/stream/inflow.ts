@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 
 import type { Connection } from '../connection.ts'
+import { takeChunk } from './chunks.ts'
 import { throwOutside } from './errors.ts'
 import { CHUNK_BYTES_MAX } from './limits.ts'
 
@@ -58,7 +59,7 @@ export class Inflow {
     try {
       while (this.#isWanted && input.length > 0 && !this.#stream.destroyed) {
         this.#isWanted = false
-        const chunk = input.readBinary(Math.min(input.length, CHUNK_BYTES_MAX))
+        const chunk = takeChunk(input, Math.min(input.length, CHUNK_BYTES_MAX))
         if (this.#stream.push(chunk)) this.#isWanted = true
       }
       if (this.#isLast && input.length === 0) this.#finish()

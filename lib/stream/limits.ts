@@ -3,6 +3,9 @@
 /** Bytes of a chunk that a socket gives its reader, as with node:net. */
 export const CHUNK_BYTES_MAX: number = 64 << 10
 
+/** Bytes of a chunk from which on Node does not take it from its pool, and we take it from ours. */
+export const POOLED_BYTES_MIN: number = 4 << 10
+
 /** Bytes of output that are handed to nodepoll in one piece. */
 export const PIECE_BYTES_MAX: number = 128 << 10
 

@@ -3,6 +3,7 @@ import { ReadableStream, WritableStream, type ReadableByteStreamController } fro
 import { Connection } from '../connection.ts'
 import { invalidArgType, isNodepollError } from '../errors.ts'
 import type { CloseReason } from '../internal/close-reason.ts'
+import { takeInto } from './chunks.ts'
 import { CHUNK_BYTES_MAX } from './limits.ts'
 
 /** A connection as WHATWG streams: what {@link toWeb} gives. */
@@ -76,22 +77,14 @@ function give({ input }: Connection, controller: ReadableByteStreamController): 
   if (request?.view) {
     const { buffer, byteOffset, byteLength } = request.view
     const size = Math.min(input.length, byteLength)
-    const target = new Uint8Array(buffer, byteOffset, size)
-    let filled = 0
-    for (const chunk of input.chunks()) {
-      if (filled === size) break
-      const part = chunk.subarray(0, size - filled)
-      target.set(part, filled)
-      filled += part.length
-    }
-    input.skip(size)
+    takeInto(input, new Uint8Array(buffer, byteOffset, size))
     input.release()
     request.respond(size)
     return
   }
   // Not out of the pool of small Buffers: the stream takes the whole ArrayBuffer over.
   const bytes = new Uint8Array(Math.min(input.length, CHUNK_BYTES_MAX))
-  bytes.set(input.next(bytes.length))
+  takeInto(input, bytes)
   input.release()
   controller.enqueue(bytes)
 }
