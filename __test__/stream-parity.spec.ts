@@ -181,6 +181,34 @@ const scenarios: Record<string, Scenario> = {
     await over
   },
 
+  async 'a peer that ends and then resets, unheard by who does not write'(module, run) {
+    const { socket, peer } = await accept(module, run, { allowHalfOpen: true })
+    socket.on('end', () => {
+      const over = closed(peer)
+      peer.resetAndDestroy()
+      void over.then(turn).then(async () => {
+        for (let wait = 0; wait < 20; wait++) await turn()
+        run.log('socket', `state ${socket.readyState}`)
+        socket.write('late', (error) => run.log('write', describe(error)))
+      })
+    })
+    const over = both(socket, peer)
+    peer.end('hello')
+    await over
+  },
+
+  async 'a peer that ends and then resets, while the socket writes'(module, run) {
+    const { socket, peer } = await accept(module, run, { allowHalfOpen: true })
+    const over = both(socket, peer)
+    peer.pause()
+    socket.on('end', () => {
+      socket.write(Buffer.alloc(32 << 20), (error) => run.log('write', describe(error)))
+      setImmediate(() => peer.resetAndDestroy())
+    })
+    peer.end('hello')
+    await over
+  },
+
   async resetAndDestroy(module, run) {
     const { socket, peer } = await dial(module, run)
     const over = both(socket, peer)

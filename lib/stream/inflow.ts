@@ -19,7 +19,6 @@ export class Inflow {
   readonly #active: () => void
   #isWanted = false
   #isPushing = false
-  /** Nothing comes after what is there. */
   #isLast = false
   #hasEnded = false
 
@@ -38,6 +37,11 @@ export class Inflow {
       this.#push()
     })
     this.#connection._whenPeerEnds(() => this.end())
+  }
+
+  /** Whether nothing comes after what is there. */
+  get isLast(): boolean {
+    return this.#isLast
   }
 
   /** The stream wants more. */

@@ -43,6 +43,11 @@ export class Outflow {
     this.#goOn()
   }
 
+  /** Whether a write is not done. */
+  get isBusy(): boolean {
+    return this.#done !== undefined
+  }
+
   /** Hands over no more, and says when all that was handed over has left or cannot. */
   async leave(): Promise<void> {
     this.#pieces = []
@@ -114,7 +119,8 @@ export class Outflow {
 
 /** What has become of output, in the words of node:net. */
 export function outputError(error: unknown): Error {
-  if (isNodepollError(error, 'ERR_NODEPOLL_CONNECTION_CLOSED'))
-    return systemErrorOf('EPIPE', 'write')
+  const isClosed = isNodepollError(error, 'ERR_NODEPOLL_CONNECTION_CLOSED')
+  // A reset after FIN is EPIPE, also where the kernel tells of it when it is asked for input.
+  if (isClosed || isNodepollError(error, 'EPIPE')) return systemErrorOf('EPIPE', 'write')
   return error instanceof Error ? error : new Error(String(error))
 }

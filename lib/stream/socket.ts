@@ -327,13 +327,16 @@ export class Socket extends Duplex {
   #ended({ by, error }: CloseReason): void {
     if (this.destroyed) return
     try {
-      if (by === 'error') {
-        this.destroy(error instanceof Error ? error : new Error(String(error)))
+      // Who has received FIN reads no more with node:net, and hears of a reset only if it writes.
+      const isUnheard =
+        by === 'error' && this.#inflow?.isLast === true && this.#outflow?.isBusy !== true
+      if (by === 'error' && !isUnheard) {
+        this.destroy(outputError(error))
         return
       }
       this.#inflow?.end()
       // Both have sent FIN, and the stream ends in its own time; or nodepoll has ended it.
-      if (by === 'peer') return
+      if (by === 'peer' || isUnheard) return
       if (this.readableEnded || this.readableLength === 0) this.destroy()
       else this.once('end', () => this.destroy())
     } catch (thrown) {
