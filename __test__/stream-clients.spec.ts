@@ -2,7 +2,7 @@ import { type EventEmitter, once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import * as http from 'node:http'
 import * as http2 from 'node:http2'
-import * as net from 'node:net'
+import type * as net from 'node:net'
 import * as tls from 'node:tls'
 
 import { Aedes } from 'aedes'

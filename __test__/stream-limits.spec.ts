@@ -156,17 +156,15 @@ test.serial('a peer that resets in the middle ends both directions with ECONNRES
   const { socket, peer } = await pair(t)
   const failed = once(socket, 'error')
   const over = new Promise((resolve) => socket.once('close', resolve))
-  let isOver = false
   socket.on('data', () => {})
   const writing = (): void => {
-    while (!isOver && socket.write(Buffer.alloc(100_000)));
+    while (!socket.destroyed && socket.write(Buffer.alloc(100_000)));
   }
   socket.on('drain', writing)
   writing()
   await once(peer, 'data')
   peer.resetAndDestroy()
   const [error] = (await within(failed, 'an error')) as [NodeJS.ErrnoException]
-  isOver = true
   t.true(['ECONNRESET', 'EPIPE'].includes(error.code ?? ''), error.code ?? '')
   t.true(await within(over, 'close'))
   t.true(socket.destroyed)
@@ -374,11 +372,15 @@ for (const module of ['node:net', 'nodepoll/stream']) {
 }
 
 test.serial('the callback of a write may end the process: the kernel has the bytes', async (t) => {
-  const received = deferred<string>()
+  const size = 16 << 20
+  const received = deferred<number>()
   const server = net.createServer((peer) => {
-    let text = ''
-    peer.on('data', (chunk) => (text += chunk.toString()))
-    peer.on('close', () => received.resolve(text)).on('error', () => {})
+    // Slowly, so that the kernels are full when the last of it is written.
+    peer.on('data', () => {
+      peer.pause()
+      setTimeout(() => peer.resume(), 1)
+    })
+    peer.on('close', () => received.resolve(peer.bytesRead)).on('error', () => {})
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -389,12 +391,12 @@ test.serial('the callback of a write may end the process: the kernel has the byt
     `
     import { connect } from 'nodepoll/stream'
     const socket = connect(${port}, '127.0.0.1', () => {
-      socket.write('last words', () => process.exit(7))
+      socket.write(Buffer.alloc(${size}), () => process.exit(7))
     })
     `,
   )
   t.is(outcome.code, 7)
-  t.is(await within(received.promise, 'the bytes'), 'last words')
+  t.is(await within(received.promise, 'the bytes'), size)
 })
 
 test.serial('a process with unreffed sockets and servers only ends', async (t) => {

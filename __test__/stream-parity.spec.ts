@@ -462,10 +462,11 @@ const scenarios: Record<string, Scenario> = {
   async 'the port of a server that has closed is free'(module, run) {
     const server = run.watchServer('server', module.createServer())
     const port = await run.listen(server)
-    const over = closed(server)
-    server.close()
-    await over
-    server.listen(port, '127.0.0.1')
+    net.connect(port, '127.0.0.1').on('error', () => {})
+    const [socket] = (await once(server, 'connection')) as [net.Socket]
+    server.close(() => server.listen(port, '127.0.0.1'))
+    // The last one goes before the listener has.
+    socket.destroy()
     await once(server, 'listening')
     run.log('server', `same ${(server.address() as net.AddressInfo).port === port}`)
   },

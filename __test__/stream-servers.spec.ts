@@ -76,6 +76,8 @@ test('node:http: keep-alive, a large body each way, and a shutdown', async (t) =
   await leakCheck(t)
   const sockets = new Set<unknown>()
   const server = http.createServer(echoing(sockets))
+  // Connections stay until somebody ends them.
+  server.keepAliveTimeout = 0
   const { attached, port } = await start(t, server)
   const agent = keepAlive(t, { maxSockets: 1 })
   const first = await ask({ port, agent, path: '/one' })
@@ -130,6 +132,32 @@ test('node:http: requests under way are answered before a shutdown ends', async 
   t.is((await answer).body, 'in time')
   await within(down, 'a shutdown')
   await within(closed, 'close of the http server')
+})
+
+test('node:http: what is asked during a shutdown is answered as the last', async (t) => {
+  await leakCheck(t)
+  const held = deferred<http.ServerResponse>()
+  const server = http.createServer((request, response) => {
+    if (request.url === '/held') held.resolve(response)
+    else response.end('next')
+  })
+  const { attached, port } = await start(t, server)
+  const socket = net.connect(port, '127.0.0.1').setEncoding('utf8')
+  t.teardown(() => void socket.destroy())
+  let text = ''
+  socket.on('data', (part: string) => (text += part))
+  socket.write('GET /held HTTP/1.1\r\nhost: a\r\n\r\n')
+  const response = await within(held.promise, 'a request')
+  const down = attached.shutdown()
+  const asked = once(server, 'request')
+  socket.write('GET /next HTTP/1.1\r\nhost: a\r\n\r\n')
+  await within(asked, 'another request')
+  const over = once(socket, 'close')
+  response.end('held')
+  await within(Promise.all([down, over]), 'a shutdown')
+  const [first = '', second = ''] = text.split('held')
+  t.regex(first, /connection: keep-alive/i)
+  t.regex(second, /connection: close\r\n[^]*next/i)
 })
 
 test('node:http: a shutdown with a deadline cuts off what remains', async (t) => {

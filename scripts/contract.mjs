@@ -6,6 +6,11 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
+const entries = [
+  { entry: 'nodepoll', index: 'index.d.ts', folders: ['dist', 'dist/internal'] },
+  { entry: 'nodepoll/stream', index: 'stream/index.d.ts', folders: ['dist/stream'] },
+]
+
 const tests = readdirSync(`${root}__test__`)
   // That one lists the names.
   .filter((file) => file.endsWith('.spec.ts') && file !== 'tidy.spec.ts')
@@ -29,31 +34,35 @@ process.exitCode = missing === 0 ? 0 : 1
 
 /** What is exported, and the members of exported classes and interfaces with those they inherit. */
 function publicNames() {
-  const exported = exportedNames()
-  const declared = declarations()
-  const values = exported.filter((name) => !name.startsWith('type '))
-  const names = new Map([['nodepoll', values]])
-  for (const name of exported.map((each) => each.replace('type ', ''))) {
-    const members = membersOf(name, declared)
-    if (members.length > 0) names.set(name, members)
+  const names = new Map()
+  for (const { entry, index, folders } of entries) {
+    const exported = exportedNames(index)
+    const declared = declarations(folders)
+    names.set(
+      entry,
+      exported.filter((name) => !name.startsWith('type ')),
+    )
+    for (const name of exported.map((each) => each.replace('type ', ''))) {
+      const members = membersOf(name, declared)
+      if (members.length > 0) names.set(`${entry} ${name}`, members)
+    }
   }
   return names
 }
 
-function exportedNames() {
-  const index = readFileSync(`${root}dist/index.d.ts`, 'utf8')
+function exportedNames(path) {
+  const index = readFileSync(`${root}dist/${path}`, 'utf8')
   return [...index.matchAll(/export (type )?\{([^}]*)\}/g)].flatMap(([, type = '', list]) =>
     list
       .split(',')
-      .map((name) => name.trim())
+      .map((name) => name.replace(/\w+ as /, '').trim())
       .filter((name) => name.length > 0)
       .map((name) => type + name),
   )
 }
 
 /** Classes and interfaces by name: what they extend, and their text. */
-function declarations() {
-  const folders = ['dist', 'dist/internal']
+function declarations(folders) {
   const files = folders.flatMap((folder) =>
     readdirSync(root + folder)
       .filter((file) => file.endsWith('.d.ts'))

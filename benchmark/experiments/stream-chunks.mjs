@@ -18,8 +18,8 @@
 //  16,384   7.7                     4.6          4.0                     2.5
 //  65,536  28                      15           13                       8.9
 //
-// For small chunks a lease costs many times the copy: a slice, its finalizer, and the collections in
-// which it is found. For large ones it would save half, if it were allowed.
+// For small chunks a lease costs many times the copy: a slice, its finalizer, and the collections
+// in which it is found. For large ones it would save half, if it were allowed.
 //
 // DECIDED
 // Copies; from 4 KiB on, for which Node has no pool, into slabs of 64 KiB. Larger slabs gain no

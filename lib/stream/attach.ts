@@ -23,8 +23,8 @@ interface Session {
 }
 
 /**
- * A server of another library on a nodepoll listener: what {@link attach} resolves with. It keeps the
- * process alive until it is shut down.
+ * A server of another library on a nodepoll listener: what {@link attach} resolves with. It keeps
+ * the process alive until it is shut down.
  */
 export class Attached {
   readonly #target: Attachable
@@ -82,10 +82,10 @@ export class Attached {
   }
 
   /**
-   * Stops accepting, ends what is idle and lets the rest finish: requests of http are answered, with
-   * `Connection: close`, sessions of http2 take no new streams, connections without a byte are
-   * closed. Sockets of other protocols, and upgraded ones, are waited for: end them first, or give a
-   * deadline. Resolves when no socket is left; the other server has emitted 'close' by then.
+   * Stops accepting, ends what is idle and lets the rest finish: requests of http are answered,
+   * with `Connection: close`, sessions of http2 take no new streams, connections without a byte are
+   * closed. Sockets of other protocols, and upgraded ones, are waited for: end them first, or give
+   * a deadline. Resolves when no socket is left, and the other server has been closed.
    *
    * Rejects with `ERR_NODEPOLL_DEADLINE` after `deadlineMs`, or when `signal` is aborted; with
    * `force` what remains is reset first.

@@ -5,9 +5,9 @@ import { CHUNK_BYTES_MAX, POOLED_BYTES_MIN } from './limits.ts'
 let slab = Buffer.alloc(0)
 
 /**
- * Consumes `n` bytes and gives a copy of them. `benchmark/experiments/stream-chunks.mjs` says why a
- * copy, and why into larger memory: it holds no more than 64 KiB for as long as a part of it is kept,
- * as a chunk of node:net does.
+ * Consumes `n` bytes and gives a copy of them. `benchmark/experiments/stream-chunks.mjs` says why
+ * a copy, and why into larger memory. A part that is kept holds no more than 64 KiB, as one of a
+ * chunk of node:net does.
  */
 export function takeChunk(input: LinkBuffer, n: number): Buffer {
   // Node has a pool for these.

@@ -79,11 +79,12 @@ async function addressesOf(
   const { host = 'localhost', autoSelectFamily = true, localAddress, hints = 0 } = options
   const literal = isIP(host)
   if (literal !== 0) return [{ address: host, family: literal }]
-  const family = options.family === 4 || options.family === 6 ? options.family : 0
-  const all = autoSelectFamily && family === 0 && !localAddress
+  const { family } = options
+  const isOpen = family !== 4 && family !== 6
+  const all = autoSelectFamily && isOpen && !localAddress
   const found = await lookUp(socket, host, options, {
-    family,
-    hints: family === 0 && hints === 0 ? ADDRCONFIG : hints,
+    ...(family === undefined ? {} : { family }),
+    hints: isOpen && hints === 0 ? ADDRCONFIG : hints,
     ...(all ? { all } : {}),
   })
   return all ? interleaved(found) : found.slice(0, 1)
@@ -93,7 +94,7 @@ function lookUp(
   socket: EventEmitter,
   host: string,
   { lookup = dnsLookup as NonNullable<SocketConnectOptions['lookup']> }: SocketConnectOptions,
-  how: { readonly family: number; readonly hints: number; readonly all?: boolean },
+  how: { readonly family?: number; readonly hints: number; readonly all?: boolean },
 ): Promise<LookupAddress[]> {
   return new Promise((resolve, reject) => {
     lookup(host, how, (error, address, family) => {

@@ -9,9 +9,9 @@ import { CHUNK_BYTES_MAX } from './limits.ts'
  * The input of a socket: pushed as long as the stream wants some, else left with the connection,
  * which makes the peer wait.
  *
- * The stream gets copies. Its consumers may keep a chunk, and parts of it, for as long as they like;
- * all connections receive into the same few ArrayBuffers, so that not even the garbage collector
- * knows of the parts.
+ * The stream gets copies. Its consumers may keep a chunk, and parts of it, for as long as they
+ * like; all connections receive into the same few ArrayBuffers, so that not even the garbage
+ * collector knows of the parts.
  */
 export class Inflow {
   readonly #stream: Duplex

@@ -16,9 +16,9 @@ export type Done = (error?: Error | null) => void
  * The output of a socket. Writes come one after the other; each is handed over in pieces, as long
  * as nodepoll holds less than `writeBufferMax` of it.
  *
- * A write is done when nodepoll has it, and what nodepoll has leaves even if the socket is destroyed:
- * it is to a stream what the send buffer of the kernel is. Only for those who have asked to be told
- * it is done when the kernel has taken it, as they may end the process then.
+ * A write is done when nodepoll has it, and what nodepoll has leaves even if the socket is
+ * destroyed: it is to a stream what the send buffer of the kernel is. For those who have asked to
+ * be told it is done when the kernel has taken it, as they may end the process then.
  */
 export class Outflow {
   readonly #connection: Connection

@@ -17,8 +17,8 @@ import { Socket } from './socket.ts'
 const BACKLOG = 511
 
 /**
- * Listens, and makes a {@link Socket} of each connection, with the methods, properties and events of
- * `net.Server`. Made by {@link createServer}.
+ * Listens, and makes a {@link Socket} of each connection, with the methods, properties and events
+ * of `net.Server`. Made by {@link createServer}.
  */
 export class Server extends EventEmitter {
   /** Sockets beyond which peers are turned away at once, and 'drop' is emitted. @default none */
@@ -251,7 +251,7 @@ function wantedOf(options: ServerListenOptions, args: readonly unknown[]): Wante
   const { host, path, ipv6Only = false, reusePort = false } = options
   const backlog = options.backlog || backlogIn(args) || BACKLOG
   const [first] = args
-  // `listen()`, `listen(callback)`, `listen(null)`, or a port that is undefined: any port.
+  // `listen()`, `listen(callback)`, `listen(null)`, or a port that is undefined: a free one.
   const isOpen = first === undefined || first === null || typeof first === 'function'
   const isUnset = 'port' in options && (options.port === undefined || options.port === null)
   if (!isOpen && !isUnset && options.port === undefined) {

@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { addAbortSignal, Duplex, type DuplexOptions } from 'node:stream'
 
 import type { Connection } from '../connection.ts'
-import type { Address } from '../internal/address.ts'
+import type { Address, InetAddress } from '../internal/address.ts'
 import type { CloseReason } from '../internal/close-reason.ts'
 import { checkMillis, checkOptionalFunction } from '../internal/validate.ts'
 import { checkConnectOptions, checkSource, normalize } from './arguments.ts'
@@ -14,6 +14,7 @@ import {
   socketClosed,
   throwOutside,
 } from './errors.ts'
+import { Inactivity } from './inactivity.ts'
 import { Inflow } from './inflow.ts'
 import { KEEP_ALIVE_MS, KEEP_ALIVE_MS_MAX, LEAVE_MS } from './limits.ts'
 import type { ConnectOptions, SocketConnectOptions, SocketOptions } from './options.ts'
@@ -45,9 +46,10 @@ export class Socket extends Duplex {
   #inflow: Inflow | undefined
   #outflow: Outflow | undefined
   #dialing: AbortController | undefined
-  #timer: NodeJS.Timeout | undefined
-  /** What had left when the timer was set. */
-  #sentBefore = 0
+  readonly #inactivity: Inactivity = new Inactivity(
+    () => this.emit('timeout'),
+    () => (this.writableLength > 0 ? this.#connection?.bytesWritten : undefined),
+  )
   #dispatched = 0
   /** Somebody wants to be told of a write that has not been begun. */
   #isExact = false
@@ -98,7 +100,7 @@ export class Socket extends Duplex {
     if (Object.hasOwn(this, 'write')) this.write = Socket.prototype.write
     // A socket may be used again, as with node:net.
     if (this.destroyed) this.#revive()
-    this.#active()
+    this.#inactivity.note()
     this.connecting = true
     const dialing = new AbortController()
     this.#dialing = dialing
@@ -137,9 +139,7 @@ export class Socket extends Duplex {
     this.timeout = ms
     checkMillis(ms, 'msecs')
     checkOptionalFunction(callback, 'callback')
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    if (ms > 0) this.#timer = setTimeout(() => this.#passed(), ms).unref()
+    this.#inactivity.set(ms)
     if (callback === undefined) return this
     return ms > 0 ? this.once('timeout', callback) : this.removeListener('timeout', callback)
   }
@@ -207,42 +207,46 @@ export class Socket extends Duplex {
   }
 
   get remoteAddress(): string | undefined {
-    return this.#remote?.address
+    return inetOf(this.#connection?.remoteAddress)?.address
   }
 
   get remotePort(): number | undefined {
-    return this.#remote?.port
+    return inetOf(this.#connection?.remoteAddress)?.port
   }
 
   get remoteFamily(): string | undefined {
-    return this.#remote?.family
+    return inetOf(this.#connection?.remoteAddress)?.family
   }
 
   get localAddress(): string | undefined {
-    return this.#local?.address
+    return inetOf(this.#connection?.localAddress)?.address
   }
 
   get localPort(): number | undefined {
-    return this.#local?.port
+    return inetOf(this.#connection?.localAddress)?.port
   }
 
   get localFamily(): string | undefined {
-    return this.#local?.family
+    return inetOf(this.#connection?.localAddress)?.family
   }
 
+  /** @internal */
   override _read(size: number): void {
     if (this.#inflow === undefined) this.once('connect', () => this._read(size))
     else this.#inflow.read()
   }
 
+  /** @internal */
   override _write(chunk: Uint8Array | string, encoding: BufferEncoding, done: Done): void {
     this.#send([{ chunk, encoding }], done)
   }
 
+  /** @internal */
   override _writev(pieces: Piece[], done: Done): void {
     this.#send(pieces, done)
   }
 
+  /** @internal */
   override _final(done: Done): void {
     const connection = this.#connection
     if (this.connecting || connection === undefined) {
@@ -255,11 +259,12 @@ export class Socket extends Duplex {
     )
   }
 
+  /** @internal */
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const wasConnecting = this.connecting
     const connection = this.#connection
     this.connecting = false
-    clearTimeout(this.#timer)
+    this.#inactivity.stop()
     this.#dialing?.abort()
     if (connection !== undefined) this.#leave(connection)
     done(error)
@@ -276,16 +281,6 @@ export class Socket extends Duplex {
     this.#gone = noop
   }
 
-  get #remote(): Exclude<Address, { family: 'unix' }> | undefined {
-    const address = this.#connection?.remoteAddress
-    return address?.family === 'unix' ? undefined : address
-  }
-
-  get #local(): Exclude<Address, { family: 'unix' }> | undefined {
-    const address = this.#connection?.localAddress
-    return address?.family === 'unix' ? undefined : address
-  }
-
   #revive(): void {
     ;(this as unknown as { _undestroy(): void })._undestroy()
     this.#connection = undefined
@@ -298,7 +293,7 @@ export class Socket extends Duplex {
   #open(connection: Connection): void {
     this.#connection = connection
     this.#outflow = new Outflow(connection)
-    this.#inflow = new Inflow(this, connection, () => this.#active())
+    this.#inflow = new Inflow(this, connection, () => this.#inactivity.note())
     if (this.#noDelay === false) connection.setNoDelay(false)
     if (this.#keepAlive !== false) this.#probe(connection)
     this.#inflow.begin()
@@ -313,7 +308,7 @@ export class Socket extends Duplex {
     }
     this.connecting = false
     this.#open(connection)
-    this.#active()
+    this.#inactivity.note()
     this.emit('connect')
     this.emit('ready')
     if (!this.destroyed && !this.isPaused()) this.read(0)
@@ -348,7 +343,7 @@ export class Socket extends Duplex {
     for (const piece of pieces) this.#dispatched += sizeOf(piece)
     const isExact = this.#isExact
     this.#isExact = false
-    this.#active()
+    this.#inactivity.note()
     if (this.connecting) this.#sendOnceConnected(pieces, isExact, done)
     else if (this.#outflow === undefined) done(socketClosed())
     else this.#outflow.send(pieces, isExact, done)
@@ -384,19 +379,6 @@ export class Socket extends Duplex {
     connection.setKeepAlive(delay === false ? false : { idleMs })
   }
 
-  /** Something has come or gone. */
-  #active(): void {
-    this.#timer?.refresh()
-  }
-
-  #passed(): void {
-    const sent = this.#connection?.bytesWritten ?? 0
-    const isSending = this.writableLength > 0 && sent !== this.#sentBefore
-    this.#sentBefore = sent
-    if (isSending) this.#active()
-    else this.emit('timeout')
-  }
-
   #writeAfterEnd(chunk: unknown, ...rest: unknown[]): boolean {
     if (!this.writableEnded) return super.write(chunk, ...(rest as [BufferEncoding, Done]))
     const error = endedByOtherParty()
@@ -409,4 +391,9 @@ export class Socket extends Duplex {
 
 function sizeOf({ chunk, encoding }: Piece): number {
   return typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length
+}
+
+/** Unix sockets have no address of the kind that node:net tells of. */
+function inetOf(address: Address | undefined): InetAddress | undefined {
+  return address?.family === 'unix' ? undefined : address
 }

@@ -4,9 +4,9 @@ import type { SocketOptions } from './options.ts'
 import { Socket } from './socket.ts'
 
 /**
- * A connection as a stream with the surface of `net.Socket`. The stream takes over: what it reads is
- * gone from `connection.input`, `onRequest` is no longer called, and FIN of the peer ends the input
- * alone until the stream has ended too. Input that is there already comes first.
+ * A connection as a stream with the surface of `net.Socket`. The stream takes over: what it reads
+ * is gone from `connection.input`, `onRequest` is no longer called, and FIN of the peer ends the
+ * input alone until the stream has ended too. Input that is there already comes first.
  *
  * @example
  * ```ts

@@ -8,7 +8,7 @@ import { CHUNK_BYTES_MAX } from './limits.ts'
 
 /** A connection as WHATWG streams: what {@link toWeb} gives. */
 export interface WebStreams {
-  /** A byte stream: a reader of mode 'byob' reads into its own memory. Its end is the peer's FIN. */
+  /** A byte stream: a reader of mode 'byob' reads into its own memory. Ends at the peer's FIN. */
   readonly readable: ReadableStream<Uint8Array>
   /** Takes bytes. Closing it sends FIN, aborting it resets the connection. */
   readonly writable: WritableStream<Uint8Array>
@@ -17,9 +17,9 @@ export interface WebStreams {
 }
 
 /**
- * A connection as a pair of WHATWG streams. They take over as {@link toDuplex} does: FIN of the peer
- * ends `readable` alone, and the connection is open until `writable` is closed as well, or one of
- * them is cancelled or aborted.
+ * A connection as a pair of WHATWG streams. They take over as {@link toDuplex} does: FIN of the
+ * peer ends `readable` alone, and the connection is open until `writable` is closed as well, or one
+ * of them is cancelled or aborted.
  *
  * @example
  * ```ts

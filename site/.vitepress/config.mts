@@ -20,6 +20,7 @@ const learn = [
   page('Who owns the bytes', 'docs/guide/bytes'),
   page('Framing', 'docs/guide/framing'),
   page('An RPC service', 'docs/guide/rpc-service'),
+  page('Under what you already use', 'docs/guide/streams'),
 ]
 const production = [
   page('Backpressure', 'docs/guide/backpressure'),
