@@ -44,6 +44,7 @@ const published = [
   'main',
   'types',
   'exports',
+  'typesVersions',
   'bin',
   'files',
   'sideEffects',
