@@ -346,7 +346,6 @@ const scenarios: Record<string, Scenario> = {
     socket.setTimeout(0)
     const over = both(socket, peer)
     socket.end('goodbye')
-    peer.end()
     await over
   },
 
@@ -354,7 +353,7 @@ const scenarios: Record<string, Scenario> = {
     const { socket, peer } = await accept(module, run, { pauseOnConnect: true })
     peer.write('wait for it')
     await turn()
-    run.log('socket', `paused ${socket.isPaused()} read ${socket.bytesRead}`)
+    run.log('socket', `paused ${socket.isPaused()} ${socket.readableLength}`)
     const over = both(socket, peer)
     socket.on('data', (chunk) => run.log('socket', `data ${chunk.toString()}`))
     socket.resume()

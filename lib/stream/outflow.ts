@@ -28,6 +28,7 @@ export class Outflow {
   #offset = 0
   #isExact = false
   #done: Done | undefined
+  #abandoned: Done | undefined
 
   constructor(connection: Connection) {
     this.#connection = connection
@@ -43,23 +44,36 @@ export class Outflow {
     this.#goOn()
   }
 
-  /** Whether a write is not done. */
+  /** Whether there is output that the kernel has not taken. */
   get isBusy(): boolean {
-    return this.#done !== undefined
+    const isUnderWay = this.#done !== undefined && this.#index < this.#pieces.length
+    return isUnderWay || this.#connection.writer.pendingLength > 0
   }
 
-  /** Hands over no more, and says when all that was handed over has left or cannot. */
-  async leave(): Promise<void> {
+  /** A write that is under way has failed. */
+  fail(error: Error): void {
+    const done = this.#done
+    this.#done = undefined
+    done?.(error)
+  }
+
+  /** Hands over no more. What is under way is told so by `close`. */
+  abandon(): void {
+    this.#abandoned = this.#done
+    this.#done = undefined
     this.#pieces = []
+  }
+
+  /** Settles when all that was handed over has left, or cannot leave. */
+  async leave(): Promise<void> {
     const { writer } = this.#connection
     if (writer.pendingLength > 0) await writer.drained()
   }
 
-  /** Whoever waits for a write is told that nothing more comes of it. */
-  stop(): void {
-    const done = this.#done
-    this.#done = undefined
-    done?.()
+  /** Nothing more comes of a write that was under way. */
+  close(): void {
+    this.#abandoned?.()
+    this.#abandoned = undefined
   }
 
   #goOn(): void {
@@ -73,12 +87,12 @@ export class Outflow {
       }
       const isLast = this.#index === this.#pieces.length
       if (writer.mallocLength > 0) hasRoom = writer.flush()
-      if (isLast && hasRoom && !this.#isExact) this.stop()
+      if (isLast && hasRoom && !this.#isExact) this.#finish()
       else this.#wait()
     } catch (error) {
       const isFull = isNodepollError(error, 'ERR_NODEPOLL_WRITE_LIMIT') && writer.pendingLength > 0
       if (isFull) this.#wait()
-      else this.#fail(error)
+      else this.fail(outputError(error))
     }
   }
 
@@ -103,18 +117,23 @@ export class Outflow {
     const isLast = this.#index === this.#pieces.length
     this.#connection.writer.drained().then(
       () => {
-        if (isLast) this.stop()
+        if (isLast) this.#finish()
         else this.#goOn()
       },
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => this.fail(outputError(error)),
     )
   }
 
-  #fail(error: unknown): void {
+  #finish(): void {
     const done = this.#done
     this.#done = undefined
-    done?.(outputError(error))
+    done?.()
   }
+}
+
+/** Bytes of a piece. */
+export function sizeOf({ chunk, encoding }: Piece): number {
+  return typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length
 }
 
 /** What has become of output, in the words of node:net. */

@@ -1,12 +1,11 @@
-import type { AddressInfo } from 'node:net'
-import { addAbortSignal, Duplex, type DuplexOptions } from 'node:stream'
+import { addAbortSignal, type DuplexOptions } from 'node:stream'
 
 import type { Connection } from '../connection.ts'
-import type { Address, InetAddress } from '../internal/address.ts'
 import type { CloseReason } from '../internal/close-reason.ts'
 import { checkMillis, checkOptionalFunction } from '../internal/validate.ts'
 import { checkConnectOptions, checkSource, normalize } from './arguments.ts'
 import { dialFor } from './dialing.ts'
+import { Endpoint } from './endpoint.ts'
 import {
   closedBeforeConnection,
   endedByOtherParty,
@@ -18,7 +17,7 @@ import { Inactivity } from './inactivity.ts'
 import { Inflow } from './inflow.ts'
 import { KEEP_ALIVE_MS, KEEP_ALIVE_MS_MAX, LEAVE_MS } from './limits.ts'
 import type { ConnectOptions, SocketConnectOptions, SocketOptions } from './options.ts'
-import { type Done, Outflow, outputError, type Piece } from './outflow.ts'
+import { type Done, Outflow, outputError, type Piece, sizeOf } from './outflow.ts'
 
 const noop = (): void => {}
 
@@ -32,7 +31,7 @@ export type ReadyState = 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed
  *
  * What it has not: `_handle`, a file descriptor, `onread`. It is no instance of `net.Socket`.
  */
-export class Socket extends Duplex {
+export class Socket extends Endpoint {
   /** Whether it is about to connect. */
   connecting = false
   /** Milliseconds that `setTimeout` was given. */
@@ -41,19 +40,21 @@ export class Socket extends Duplex {
   server: unknown = null
   /** Never set: encryption is for a `tls.TLSSocket` over this one. */
   declare readonly encrypted: undefined
+  /** Never set, likewise. */
   declare readonly alpnProtocol: undefined
-  #connection: Connection | undefined
   #inflow: Inflow | undefined
   #outflow: Outflow | undefined
   #dialing: AbortController | undefined
   readonly #inactivity: Inactivity = new Inactivity(
     () => this.emit('timeout'),
-    () => (this.writableLength > 0 ? this.#connection?.bytesWritten : undefined),
+    () => (this.writableLength > 0 ? this._connection?.bytesWritten : undefined),
   )
   #dispatched = 0
   /** Somebody wants to be told of a write that has not been begun. */
   #isExact = false
   #isReset = false
+  /** The stream wants what comes once it is connected. */
+  #isReadDue = false
   #noDelay: boolean | undefined
   #keepAlive: number | false = false
   /** Told when it is destroyed: by the server, which counts its sockets. */
@@ -112,24 +113,17 @@ export class Socket extends Duplex {
     return this
   }
 
-  /** The address of this end, or an empty object. */
-  address(): AddressInfo | Record<string, never> {
-    const { localAddress: address, localFamily: family, localPort: port } = this
-    if (address === undefined || family === undefined || port === undefined) return {}
-    return { address, family, port }
-  }
-
   /** Whether small segments are sent at once. */
   setNoDelay(noDelay = true): this {
     this.#noDelay = noDelay
-    this.#connection?.setNoDelay(noDelay)
+    this._connection?.setNoDelay(noDelay)
     return this
   }
 
   /** Whether the system probes a silent peer, after `initialDelay` milliseconds of silence. */
   setKeepAlive(enable = false, initialDelay = 0): this {
     this.#keepAlive = enable ? initialDelay : false
-    if (this.#connection !== undefined) this.#probe(this.#connection)
+    if (this._connection !== undefined) this.#probe(this._connection)
     return this
   }
 
@@ -146,15 +140,15 @@ export class Socket extends Duplex {
 
   /** Lets the socket keep the process alive, as it does at first. */
   ref(): this {
-    if (this.#connection === undefined) return this.once('connect', this.ref)
-    this.#connection.ref()
+    if (this._connection === undefined) return this.once('connect', this.ref)
+    this._connection.ref()
     return this
   }
 
   /** Lets the process end although it is open. */
   unref(): this {
-    if (this.#connection === undefined) return this.once('connect', this.unref)
-    this.#connection.unref()
+    if (this._connection === undefined) return this.once('connect', this.unref)
+    this._connection.unref()
     return this
   }
 
@@ -168,17 +162,25 @@ export class Socket extends Duplex {
   /** Destroys the socket at once, with RST. */
   resetAndDestroy(): this {
     const reset = (): this => {
-      if (this.#connection?.localAddress.family === 'unix') throw notTcp()
+      if (this._connection?.localAddress.family === 'unix') throw notTcp()
       this.#isReset = true
       return this.destroy()
     }
     if (this.connecting) return this.once('connect', reset)
-    return this.#connection === undefined ? this.destroy(socketClosed()) : reset()
+    return this._connection === undefined ? this.destroy(socketClosed()) : reset()
   }
 
-  /** As of any Writable. With a callback it is done when the kernel has taken the bytes. */
-  override write(chunk: unknown, callback?: Done): boolean
-  override write(chunk: unknown, encoding: BufferEncoding, callback?: Done): boolean
+  /**
+   * As of any Writable. With a callback it is done when the kernel has taken the bytes.
+   *
+   * @param callback Called then, or with an error.
+   */
+  override write(chunk: unknown, callback?: (error?: Error | null) => void): boolean
+  override write(
+    chunk: unknown,
+    encoding: BufferEncoding,
+    callback?: (error?: Error | null) => void,
+  ): boolean
   override write(chunk: unknown, ...rest: unknown[]): boolean {
     if (rest.some((each) => typeof each === 'function')) this.#isExact = true
     return super.write(chunk, ...(rest as [BufferEncoding, Done]))
@@ -186,18 +188,14 @@ export class Socket extends Duplex {
 
   /** Whether it is not connected yet, or no more. */
   get pending(): boolean {
-    return this.#connection === undefined || this.connecting || this.destroyed
+    return this._connection === undefined || this.connecting || this.destroyed
   }
 
+  /** Which directions are open. */
   get readyState(): ReadyState {
     if (this.connecting) return 'opening'
     if (this.readable) return this.writable ? 'open' : 'readOnly'
     return this.writable ? 'writeOnly' : 'closed'
-  }
-
-  /** Bytes that have come. */
-  get bytesRead(): number {
-    return this.#connection?.bytesRead ?? 0
   }
 
   /** Bytes that were written, whether they have left or not. */
@@ -206,33 +204,9 @@ export class Socket extends Duplex {
     return writableBuffer.reduce((sum, piece) => sum + sizeOf(piece), this.#dispatched)
   }
 
-  get remoteAddress(): string | undefined {
-    return inetOf(this.#connection?.remoteAddress)?.address
-  }
-
-  get remotePort(): number | undefined {
-    return inetOf(this.#connection?.remoteAddress)?.port
-  }
-
-  get remoteFamily(): string | undefined {
-    return inetOf(this.#connection?.remoteAddress)?.family
-  }
-
-  get localAddress(): string | undefined {
-    return inetOf(this.#connection?.localAddress)?.address
-  }
-
-  get localPort(): number | undefined {
-    return inetOf(this.#connection?.localAddress)?.port
-  }
-
-  get localFamily(): string | undefined {
-    return inetOf(this.#connection?.localAddress)?.family
-  }
-
   /** @internal */
-  override _read(size: number): void {
-    if (this.#inflow === undefined) this.once('connect', () => this._read(size))
+  override _read(): void {
+    if (this.#inflow === undefined || this.connecting) this.#isReadDue = true
     else this.#inflow.read()
   }
 
@@ -248,7 +222,7 @@ export class Socket extends Duplex {
 
   /** @internal */
   override _final(done: Done): void {
-    const connection = this.#connection
+    const connection = this._connection
     if (this.connecting || connection === undefined) {
       this.once('connect', () => this._final(done))
       return
@@ -262,10 +236,11 @@ export class Socket extends Duplex {
   /** @internal */
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const wasConnecting = this.connecting
-    const connection = this.#connection
+    const connection = this._connection
     this.connecting = false
     this.#inactivity.stop()
     this.#dialing?.abort()
+    this.#outflow?.abandon()
     if (connection !== undefined) this.#leave(connection)
     done(error)
     if (connection === undefined && !wasConnecting) {
@@ -273,7 +248,7 @@ export class Socket extends Duplex {
     } else {
       // As when the handle of node:net is closed: behind all ticks.
       setImmediate(() => {
-        this.#outflow?.stop()
+        this.#outflow?.close()
         this.emit('close', error !== null)
       })
     }
@@ -283,15 +258,16 @@ export class Socket extends Duplex {
 
   #revive(): void {
     ;(this as unknown as { _undestroy(): void })._undestroy()
-    this.#connection = undefined
+    this._connection = undefined
     this.#inflow = undefined
     this.#outflow = undefined
     this.#dispatched = 0
     this.#isReset = false
+    this.#isReadDue = false
   }
 
   #open(connection: Connection): void {
-    this.#connection = connection
+    this._connection = connection
     this.#outflow = new Outflow(connection)
     this.#inflow = new Inflow(this, connection, () => this.#inactivity.note())
     if (this.#noDelay === false) connection.setNoDelay(false)
@@ -306,12 +282,15 @@ export class Socket extends Duplex {
       connection.destroy()
       return
     }
-    this.connecting = false
     this.#open(connection)
+    this.connecting = false
     this.#inactivity.note()
     this.emit('connect')
     this.emit('ready')
-    if (!this.destroyed && !this.isPaused()) this.read(0)
+    if (this.destroyed) return
+    // What has come already comes behind these.
+    if (this.#isReadDue) this.#inflow?.read()
+    else if (!this.isPaused()) this.read(0)
   }
 
   #refused(error: Error, dialing: AbortController): void {
@@ -323,15 +302,16 @@ export class Socket extends Duplex {
     if (this.destroyed) return
     try {
       // Who has received FIN reads no more with node:net, and hears of a reset only if it writes.
-      const isUnheard =
-        by === 'error' && this.#inflow?.isLast === true && this.#outflow?.isBusy !== true
-      if (by === 'error' && !isUnheard) {
-        this.destroy(outputError(error))
+      const isWriting = this.#inflow?.isLast === true
+      if (by === 'error' && (!isWriting || this.#outflow?.isBusy === true)) {
+        const reason = outputError(error)
+        if (isWriting) this.#outflow?.fail(reason)
+        this.destroy(reason)
         return
       }
       this.#inflow?.end()
       // Both have sent FIN, and the stream ends in its own time; or nodepoll has ended it.
-      if (by === 'peer' || isUnheard) return
+      if (by === 'peer' || by === 'error') return
       if (this.readableEnded || this.readableLength === 0) this.destroy()
       else this.once('end', () => this.destroy())
     } catch (thrown) {
@@ -387,13 +367,4 @@ export class Socket extends Duplex {
     this.destroy(error)
     return false
   }
-}
-
-function sizeOf({ chunk, encoding }: Piece): number {
-  return typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length
-}
-
-/** Unix sockets have no address of the kind that node:net tells of. */
-function inetOf(address: Address | undefined): InetAddress | undefined {
-  return address?.family === 'unix' ? undefined : address
 }
