@@ -176,6 +176,11 @@ export class Socket extends Endpoint {
    * @param callback Called then, or with an error.
    */
   override write(chunk: unknown, callback?: (error?: Error | null) => void): boolean
+  /**
+   * The same for text in an encoding.
+   *
+   * @param callback Called when the kernel has taken the bytes, or with an error.
+   */
   override write(
     chunk: unknown,
     encoding: BufferEncoding,
