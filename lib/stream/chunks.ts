@@ -5,7 +5,7 @@ import { CHUNK_BYTES_MAX, POOLED_BYTES_MIN } from './limits.ts'
 let slab = Buffer.alloc(0)
 
 /**
- * Consumes `n` bytes and gives a copy of them. `benchmark/experiments/stream-chunks.mjs` says why
+ * Consumes `n` bytes and gives a copy of them. `benchmark/stream-chunks.mjs` says why
  * a copy, and why into larger memory. A part that is kept holds no more than 64 KiB, as one of a
  * chunk of node:net does.
  */

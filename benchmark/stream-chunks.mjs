@@ -1,6 +1,6 @@
 // How a stream gets the bytes of a connection: as copies, or by reference with a lease.
 //
-//   node benchmark/experiments/stream-chunks.mjs [--rounds N]
+//   node benchmark/stream-chunks.mjs [--rounds N]
 //
 // ASKED
 // Whether a chunk of a stream may be the memory that was received into, given back when the garbage
@@ -26,8 +26,8 @@
 // more, and a kept part of a chunk would hold them.
 import { LinkBuffer } from 'nodepoll'
 
-import { isMain } from '../../scripts/setup.mjs'
-import { align, withSpread } from '../table.mjs'
+import { isMain } from '../scripts/setup.mjs'
+import { align, withSpread } from './table.mjs'
 
 const ROUND_BYTES = 256 << 20
 const ROUND_CHUNKS_MAX = 400_000
