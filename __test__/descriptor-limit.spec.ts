@@ -235,7 +235,7 @@ test('H46, H73, H78: 20,000 connections at the descriptor limit, and more peers'
   // A descriptor that is free for a moment, whosever it was, still goes to a peer.
   const { connections } = await until(
     async () => ({ ...(await look()), served: await clients.served(t) }),
-    ({ served, connections }) => served === connections,
+    (now) => now.served === now.connections,
     'all are served',
   )
   t.true(connections > limit - 100 && connections < limit, `${connections} connections`)

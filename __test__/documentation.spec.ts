@@ -151,6 +151,17 @@ test('every error code has a heading of its own in docs/errors.md', (t) => {
   t.deepEqual(Array.from(headings, ([, code]) => code).toSorted(), codes.toSorted())
 })
 
+test('the versions in docs/guide/streams.md are those that the tests run', (t) => {
+  const { devDependencies } = JSON.parse(read('package.json')) as {
+    devDependencies: Record<string, string>
+  }
+  const rows = [
+    ...read('docs/guide/streams.md').matchAll(/^\| ([@\w/-]+) +\|.*\| (\d[\d.]+) +\|$/gm),
+  ]
+  t.true(rows.length > 10)
+  for (const [, name = '', version] of rows) t.is(devDependencies[name], version, name)
+})
+
 test('the files of docs/guide/rpc-service.md are those of examples/rpc', (t) => {
   const page = 'docs/guide/rpc-service.md'
   const named = blocksOf(page, read(page)).filter(({ name }) => name !== undefined)

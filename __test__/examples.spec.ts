@@ -50,6 +50,34 @@ onPosix('echo sends back what it is sent and ends on a signal', async (t) => {
   await stopProgram(t, echo)
 })
 
+onPosix('http answers what is under way when it is told to end', async (t) => {
+  const http = await startProgram(t, 'examples/http.mjs', ['0'])
+  const client = await talk(t, http.port)
+  const head = 'POST /loud HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n'
+  await client.say(head, '5\r\nhello\r\n')
+  await client.hear(/HELLO/)
+  http.child.kill('SIGTERM')
+  // It listens no more once it has been told.
+  await within(refused(http.port), 'the end of listening')
+  await client.say('4\r\n you\r\n', '0\r\n\r\n')
+  await client.hear(/ YOU\r\n0\r\n\r\n/)
+  await client.ended()
+  t.is(await http.end(), 0)
+  t.is(http.errors, '')
+})
+
+/** Resolves when nobody listens on a port any more. */
+async function refused(port: number): Promise<void> {
+  const isOpen = await new Promise<boolean>((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      resolve(true)
+      socket.destroy()
+    })
+    socket.on('error', () => resolve(false))
+  })
+  if (isOpen) await refused(port)
+}
+
 onPosix('chat tells all what one says, who has come and who has left', async (t) => {
   const chat = await startProgram(t, 'examples/chat.mjs', ['0'])
   const ann = await talk(t, chat.port)

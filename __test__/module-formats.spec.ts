@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import test from 'ava'
 import * as nodepoll from 'nodepoll'
 import * as rpc from 'nodepoll/rpc'
+import * as stream from 'nodepoll/stream'
 
 import { runChild } from './helpers/child.ts'
 
@@ -22,22 +23,41 @@ const values = [
   'stats',
 ]
 
-test('the package exports these values, and no others', (t) => {
-  t.deepEqual(Object.keys(nodepoll).toSorted(), values.toSorted())
-})
+/** The same of `nodepoll/stream`. */
+const streamValues = [
+  'Server',
+  'Socket',
+  'attach',
+  'connect',
+  'createConnection',
+  'createServer',
+  'toDuplex',
+  'toWeb',
+]
 
-test('require() and import give the same objects', (t) => {
-  const required = createRequire(import.meta.url)('nodepoll') as Record<string, unknown>
-  t.deepEqual(
-    Object.keys(required)
-      .filter((name) => name !== '__esModule')
-      .toSorted(),
-    values.toSorted(),
-  )
-  for (const name of values) {
-    t.is(required[name], (nodepoll as unknown as Record<string, unknown>)[name], name)
-  }
-})
+const entries = [
+  ['nodepoll', nodepoll, values],
+  ['nodepoll/stream', stream, streamValues],
+] as const
+
+for (const [entry, imported, expected] of entries) {
+  test(`${entry} exports these values, and no others`, (t) => {
+    t.deepEqual(Object.keys(imported).toSorted(), expected.toSorted())
+  })
+
+  test(`require() and import of ${entry} give the same objects`, (t) => {
+    const required = createRequire(import.meta.url)(entry) as Record<string, unknown>
+    t.deepEqual(
+      Object.keys(required)
+        .filter((name) => name !== '__esModule')
+        .toSorted(),
+      expected.toSorted(),
+    )
+    for (const name of expected) {
+      t.is(required[name], (imported as unknown as Record<string, unknown>)[name], name)
+    }
+  })
+}
 
 test('the entry for remote calls exports these values, by require() and import alike', (t) => {
   const names = [

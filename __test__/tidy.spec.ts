@@ -133,10 +133,10 @@ test('each error code has a heading in docs/errors.md', (t) => {
 
 test('each exported symbol appears in docs/api.md', (t) => {
   const text = textOf('docs/api.md')
+  const entries = [undefined, 'lib/rpc/index.ts', 'lib/stream/index.ts']
+  const names = entries.flatMap((path) => exportedNames(path))
   t.deepEqual(
-    [...exportedNames(), ...exportedNames('lib/rpc/index.ts')].filter(
-      (name) => !new RegExp(`\\b${name}\\b`).test(text),
-    ),
+    names.filter((name) => !new RegExp(`\\b${name}\\b`).test(text)),
     [],
   )
 })
@@ -145,7 +145,9 @@ test('each option and counter appears in the documents for users', (t) => {
   const guide = matching(/^docs\/.*\.md$/)
     .map(([, text]) => text)
     .join('\n')
-  const owners = ['lib/options.ts', 'lib/runtime.ts', 'lib/framing.ts', 'lib/rpc/options.ts']
+  const owners = ['options', 'runtime', 'framing', 'rpc/options', 'stream/options'].map(
+    (name) => `lib/${name}.ts`,
+  )
   const interfaces = /export interface (\w*(?:Options|Stats|KeepAlive))\b[^{]*\{\n([^]*?)\n\}/g
   const members = owners.flatMap((path) =>
     [...textOf(path).matchAll(interfaces)].flatMap(([, owner, body = '']) =>
@@ -244,11 +246,33 @@ test('the public exports of lib/rpc/index.ts are these', (t) => {
   ])
 })
 
+test('the public exports of lib/stream/index.ts are these', (t) => {
+  t.deepEqual(exportedNames('lib/stream/index.ts'), [
+    'AttachOptions',
+    'Attached',
+    'ConnectOptions',
+    'ReadyState',
+    'Server',
+    'ServerListenOptions',
+    'ServerOptions',
+    'Socket',
+    'SocketConnectOptions',
+    'SocketOptions',
+    'WebStreams',
+    'attach',
+    'connect',
+    'createConnection',
+    'createServer',
+    'toDuplex',
+    'toWeb',
+  ])
+})
+
 function exportedNames(path = 'lib/index.ts'): string[] {
   const lists = textOf(path).matchAll(/export (?:type )?\{([^}]*)\}/g)
   return [...lists]
     .flatMap(([, list]) => (list as string).split(','))
-    .map((name) => name.replace(/\btype\b/, '').trim())
+    .map((name) => name.replace(/\btype\b|\w+ as\b/, '').trim())
     .filter((name) => name !== '')
     .toSorted()
 }

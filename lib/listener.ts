@@ -231,12 +231,19 @@ function closeOnAbort(listener: Listener, signal: AbortSignal): void {
 }
 
 async function listen(checked: Listening): Promise<Listener> {
+  if (checked.host === undefined) return bind(checked)
+  const [host] = await resolveAddresses(checked.host)
+  checked.signal?.throwIfAborted()
+  return bind({ ...checked, host })
+}
+
+/**
+ * Binds and listens at once: who comes from node:net asks for the port right after `listen()`. If
+ * there is a host, it is an address.
+ */
+export function bind(checked: Listening): Listener {
   if (checked.path !== undefined) return listenOn(checked, checked.path)
-  if (checked.host !== undefined) {
-    const [first] = await resolveAddresses(checked.host)
-    checked.signal?.throwIfAborted()
-    return listenOn({ ...checked, host: first }, undefined)
-  }
+  if (checked.host !== undefined) return listenOn(checked, undefined)
   try {
     return listenOn({ ...checked, host: '::' }, undefined)
   } catch (error) {

@@ -6,13 +6,13 @@ import { fileURLToPath } from 'node:url'
 const root = new URL('..', import.meta.url)
 const dist = new URL('dist/', root)
 
-// Every Node that `engines` allows can require an ES module, so both entries share one copy
+// Every Node that `engines` allows can require an ES module, so that both formats share one copy
 // of the code: an instance made through one is an instance for the other.
 const commonJsEntry = "module.exports = require('./index.js')\n"
 const commonJsTypes = "import nodepoll = require('./index.js')\nexport = nodepoll\n"
 
 /** The folders of dist/ that have an entry. */
-const entries = ['', 'rpc/']
+const entries = ['', 'rpc/', 'stream/']
 
 rmSync(dist, { recursive: true, force: true })
 const tsc = fileURLToPath(new URL('node_modules/typescript/bin/tsc', root))

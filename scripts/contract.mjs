@@ -6,6 +6,12 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
+const entries = [
+  { entry: 'nodepoll', index: 'index.d.ts', folders: ['dist', 'dist/internal'] },
+  { entry: 'nodepoll/rpc', index: 'rpc/index.d.ts', folders: ['dist', 'dist/rpc'] },
+  { entry: 'nodepoll/stream', index: 'stream/index.d.ts', folders: ['dist/stream'] },
+]
+
 const tests = readdirSync(`${root}__test__`)
   // That one lists the names.
   .filter((file) => file.endsWith('.spec.ts') && file !== 'tidy.spec.ts')
@@ -29,36 +35,35 @@ process.exitCode = missing === 0 ? 0 : 1
 
 /** What is exported, and the members of exported classes and interfaces with those they inherit. */
 function publicNames() {
-  const entries = { nodepoll: 'dist/index.d.ts', 'nodepoll/rpc': 'dist/rpc/index.d.ts' }
-  const exported = Object.values(entries).flatMap(exportedNames)
-  const declared = declarations()
-  const names = new Map(
-    Object.entries(entries).map(([entry, path]) => [
+  const names = new Map()
+  for (const { entry, index, folders } of entries) {
+    const exported = exportedNames(index)
+    const declared = declarations(folders)
+    names.set(
       entry,
-      exportedNames(path).filter((name) => !name.startsWith('type ')),
-    ]),
-  )
-  for (const name of exported.map((each) => each.replace('type ', ''))) {
-    const members = membersOf(name, declared)
-    if (members.length > 0) names.set(name, members)
+      exported.filter((name) => !name.startsWith('type ')),
+    )
+    for (const name of exported.map((each) => each.replace('type ', ''))) {
+      const members = membersOf(name, declared)
+      if (members.length > 0) names.set(`${entry} ${name}`, members)
+    }
   }
   return names
 }
 
 function exportedNames(path) {
-  const index = readFileSync(root + path, 'utf8')
+  const index = readFileSync(`${root}dist/${path}`, 'utf8')
   return [...index.matchAll(/export (type )?\{([^}]*)\}/g)].flatMap(([, type = '', list]) =>
     list
       .split(',')
-      .map((name) => name.trim())
+      .map((name) => name.replace(/\w+ as /, '').trim())
       .filter((name) => name.length > 0)
       .map((name) => type + name),
   )
 }
 
 /** Classes and interfaces by name: what they extend, and their text. */
-function declarations() {
-  const folders = ['dist', 'dist/internal', 'dist/rpc']
+function declarations(folders) {
   const files = folders.flatMap((folder) =>
     readdirSync(root + folder)
       .filter((file) => file.endsWith('.d.ts'))

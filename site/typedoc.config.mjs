@@ -6,7 +6,7 @@ const base = process.env.SITE_BASE ?? '/'
 /** @type {import('typedoc').TypeDocOptions} */
 export default {
   name: 'nodepoll',
-  entryPoints: ['../lib/index.ts', '../lib/rpc/index.ts'],
+  entryPoints: ['../lib/index.ts', '../lib/rpc/index.ts', '../lib/stream/index.ts'],
   tsconfig: '../tsconfig.build.json',
   out: 'public/api',
   json: 'public/api/api.json',

@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import type { ExecutionContext } from 'ava'
 import { createListener, type Listener } from 'nodepoll'
 
-import { settled, within } from './deadline.ts'
+import { eventually, settled, within } from './deadline.ts'
 import { portOf } from './server.ts'
 
 const FILLERS = 12
@@ -25,6 +25,7 @@ export async function startBlackHole(
     for (const socket of sockets) socket.destroy()
     await within(listener.close(), 'the end of a black hole')
   })
+  await eventually(() => count > 0, 'a socket that fits')
   await settled(() => count)
   if (count === 0 || count === FILLERS) {
     throw new Error(`${count} of ${FILLERS} sockets fit into a queue of one`)

@@ -23,7 +23,7 @@ export abstract class Condition extends Channel {
 
   /** `false` from the moment an end of the connection is known: a FIN, an error, our `close()`. */
   get isActive(): boolean {
-    return this._handlers.allowHalfOpen ? !this._isOver : this._receives
+    return this._isHalfOpen ? !this._isOver : this._receives
   }
 
   /**
@@ -49,6 +49,11 @@ export abstract class Condition extends Channel {
   /** Says why it ends. The first reason stays. @internal */
   _endsFor(reason: CloseReason | SystemReason): void {
     this.#reason ??= reason
+  }
+
+  /** Whether FIN from the peer ends the input only. @internal */
+  get _isHalfOpen(): boolean {
+    return this._handlers.allowHalfOpen || this.#extras?.onEnd !== undefined
   }
 
   /** Whether the socket is gone. @internal */

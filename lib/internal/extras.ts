@@ -15,6 +15,8 @@ export class Extras {
   /** In place of the handlers of the loop. */
   onRequest: Handler | undefined
   onDisconnect: Handler | undefined
+  /** Told of FIN by a stream, which lives on after it. */
+  onEnd: (() => void) | undefined
   /** In place of the idle timeout of the loop. */
   idleMs: number | undefined
   /** Up to where the driver has been asked to tell of its progress. */

@@ -88,6 +88,15 @@ export abstract class Lifecycle extends Condition {
     this._extras.onDisconnect = handler
   }
 
+  /**
+   * From now on FIN ends the input only, as with `allowHalfOpen`, and `onEnd` is told of it once:
+   * no handler says so, and a read that waits for it would cost a promise a chunk. @internal
+   */
+  _whenPeerEnds(onEnd: () => void): void {
+    this._extras.onEnd = onEnd
+    if (this._flags & PEER_ENDED) queueMicrotask(onEnd)
+  }
+
   /** Closes the connection as soon as no handler is pending and all input is read. @internal */
   _closeWhenIdle(): void {
     this._flags |= LEAVING
@@ -127,11 +136,12 @@ export abstract class Lifecycle extends Condition {
     if (this._isOver) return
     this._flags |= PEER_ENDED
     this._inputCame(Infinity)
-    if (!this._handlers.allowHalfOpen) {
+    if (!this._isHalfOpen) {
       this._endsFor({ by: 'peer' })
       this._abort()
       this._disconnected()
     }
+    this._extrasIfAny?.onEnd?.()
     this._advance()
   }
 
@@ -153,7 +163,7 @@ export abstract class Lifecycle extends Condition {
     this._leaveSlot()
     this._handlers.closed(this._self)
     const isFin = !(reason instanceof SystemReason) && reason.by === 'peer'
-    const isHalfOpen = this._handlers.allowHalfOpen && isFin
+    const isHalfOpen = this._isHalfOpen && isFin
     const isByPeer = (this._flags & (PEER_ENDED | CLOSING)) === 0 && !isHalfOpen
     this._flags |= ENDED
     this._endsFor(reason)
@@ -192,7 +202,7 @@ export abstract class Lifecycle extends Condition {
         this._callBackAll()
       } else {
         const hasEnded = (this._flags & (PEER_ENDED | WITHHELD)) === PEER_ENDED
-        if (hasEnded && !this._handlers.allowHalfOpen) this._end({ by: 'peer' }, COMMAND_CLOSE)
+        if (hasEnded && !this._isHalfOpen) this._end({ by: 'peer' }, COMMAND_CLOSE)
         else if (this._flags & LEAVING) this._leave()
         return
       }

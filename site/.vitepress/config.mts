@@ -21,6 +21,7 @@ const learn = [
   page('Framing', 'docs/guide/framing'),
   page('Remote calls', 'docs/guide/rpc'),
   page('An RPC service', 'docs/guide/rpc-service'),
+  page('Under what you already use', 'docs/guide/streams'),
 ]
 const production = [
   page('Backpressure', 'docs/guide/backpressure'),

@@ -1,0 +1,85 @@
+import type { Duplex } from 'node:stream'
+
+import type { Connection } from '../connection.ts'
+import { takeChunk } from './chunks.ts'
+import { throwOutside } from './errors.ts'
+import { CHUNK_BYTES_MAX } from './limits.ts'
+
+/**
+ * The input of a socket: pushed as long as the stream wants some, else left with the connection,
+ * which makes the peer wait.
+ *
+ * The stream gets copies. Its consumers may keep a chunk, and parts of it, for as long as they
+ * like; all connections receive into the same few ArrayBuffers, so that not even the garbage
+ * collector knows of the parts.
+ */
+export class Inflow {
+  readonly #stream: Duplex
+  readonly #connection: Connection
+  readonly #active: () => void
+  #isWanted = false
+  #isPushing = false
+  #isLast = false
+  #hasEnded = false
+
+  /** `active` is called for whatever comes. */
+  constructor(stream: Duplex, connection: Connection, active: () => void) {
+    this.#stream = stream
+    this.#connection = connection
+    this.#active = active
+  }
+
+  /** Begins to take what comes. */
+  begin(): void {
+    this.#connection.setOnRequest(() => {
+      if (this.#stream.destroyed) return
+      this.#active()
+      this.#push()
+    })
+    this.#connection._whenPeerEnds(() => this.end())
+  }
+
+  /** Whether nothing comes after what is there. */
+  get isLast(): boolean {
+    return this.#isLast
+  }
+
+  /** The stream wants more. */
+  read(): void {
+    this.#isWanted = true
+    if (this.#connection.isPaused) this.#connection.resume()
+    if (!this.#isPushing) this.#push()
+  }
+
+  /** Nothing more comes. */
+  end(): void {
+    this.#isLast = true
+    if (!this.#isPushing) this.#push()
+  }
+
+  #push(): void {
+    const { input } = this.#connection
+    this.#isPushing = true
+    try {
+      while (this.#isWanted && input.length > 0 && !this.#stream.destroyed) {
+        this.#isWanted = false
+        const chunk = takeChunk(input, Math.min(input.length, CHUNK_BYTES_MAX))
+        if (this.#stream.push(chunk)) this.#isWanted = true
+      }
+      if (this.#isLast && input.length === 0) this.#finish()
+    } catch (error) {
+      throwOutside(error)
+    } finally {
+      this.#isPushing = false
+      input.release()
+    }
+  }
+
+  #finish(): void {
+    if (this.#hasEnded || this.#stream.destroyed) return
+    this.#hasEnded = true
+    this.#stream.push(null)
+    // Nobody may be reading, and 'end' comes to those who do.
+    this.#stream.read(0)
+  }
+}
