@@ -134,8 +134,8 @@ test('close() cuts off at its deadline what does not end, and its caller is told
 test('close() of a client fails its calls at once, and a later call connects anew', async (t) => {
   const { port } = await startService(t, TestModule)
   const client = makeClient(t, port)
-  await client.connect()
   const never = firstValueFrom(client.send('never', 1)).catch((error: unknown) => error)
+  t.is(await firstValueFrom(client.send('echo', 1)), 1)
   await client.close()
   const error = await within(never, 'the failure of the call')
   t.is((error as TransportError).code, 'ERR_NODEPOLL_NESTJS_CONNECTION_CLOSED')
