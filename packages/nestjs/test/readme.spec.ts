@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -29,6 +29,9 @@ const blocks: Block[] = Array.from(readme.matchAll(/^```(\w+) ?(\S*)\n(.*?)^```$
 async function compiled(t: import('ava').ExecutionContext, port: string): Promise<string> {
   const workshop = mkdtempSync(join(folder, 'node_modules/.readme-'))
   t.teardown(() => rmSync(workshop, { recursive: true, force: true }))
+  mkdirSync(join(workshop, 'node_modules/@nodepoll'), { recursive: true })
+  symlinkSync(folder, join(workshop, 'node_modules/@nodepoll/nestjs'), 'junction')
+  writeFileSync(join(workshop, 'package.json'), '{ "type": "module" }')
   for (const [index, { language, name = `${index}.ts`, text }] of blocks.entries()) {
     if (language === 'ts') writeFileSync(join(workshop, name), text.replaceAll('3000', port))
   }
@@ -42,7 +45,6 @@ async function compiled(t: import('ava').ExecutionContext, port: string): Promis
       outDir: '.',
       rootDir: '.',
       typeRoots: [join(folder, '../../node_modules/@types')],
-      paths: { '@nodepoll/nestjs': [join(folder, 'dist/index.d.ts')] },
     },
     include: ['*.ts'],
     exclude: [],
