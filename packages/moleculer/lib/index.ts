@@ -1,0 +1,3 @@
+export { TransporterError, type TransporterErrorCode } from './errors.ts'
+export { NodepollTransporter } from './nodepoll-transporter.ts'
+export type { NodeAddress, NodepollTransporterOptions } from './options.ts'
