@@ -1,8 +1,9 @@
 // Makes a fresh clone ready to use, and does nothing for what is ready already:
 // npm packages, the native library, the TypeScript build and, on request, what benchmarks need:
-// the load generator, packages of their report, and other runtimes to compare with.
+// the load generator, packages of their report, and other runtimes to compare with; and the
+// frameworks that the packages in packages/ are for.
 //
-//   node scripts/setup.mjs [--with-loadgen] [--with-report]
+//   node scripts/setup.mjs [--with-loadgen] [--with-report] [--with-packages]
 //
 // Each step is remembered in .setup/ by a hash of what it was made from.
 import { spawn } from 'node:child_process'
@@ -74,6 +75,13 @@ const steps = [
     exists: () => existsSync(join(root, 'benchmark/report/node_modules')),
     run: () => installPackages('benchmark/report'),
   },
+  ...['nestjs', 'moleculer'].map((name) => ({
+    name: `packages of ${name}`,
+    sources: [`packages/${name}/package-lock.json`],
+    option: 'withPackages',
+    exists: () => existsSync(join(root, `packages/${name}/node_modules`)),
+    run: () => installPackages(`packages/${name}`),
+  })),
   {
     name: 'rival runtimes',
     sources: ['benchmark/rivals/package-lock.json'],
@@ -85,7 +93,7 @@ const steps = [
 
 /**
  * Runs the steps that are due; throws a `PlainError` when the machine or a step fails. `wanted`
- * are those that not everybody needs: `withLoadgen`, `withSite`, `withReport`,
+ * are those that not everybody needs: `withLoadgen`, `withSite`, `withReport`, `withPackages`,
  * `withRivals`.
  */
 export async function setup(wanted = {}) {
@@ -234,6 +242,10 @@ export function isMain(url) {
 if (isMain(import.meta.url)) {
   const flags = new Set(process.argv)
   await runScript(() =>
-    setup({ withLoadgen: flags.has('--with-loadgen'), withReport: flags.has('--with-report') }),
+    setup({
+      withLoadgen: flags.has('--with-loadgen'),
+      withReport: flags.has('--with-report'),
+      withPackages: flags.has('--with-packages'),
+    }),
   )
 }

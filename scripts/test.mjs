@@ -30,6 +30,7 @@ const steps = [
   ['demo', '--', '--seconds', '2'],
   ['soak', '--', '--minutes', '1'],
   ['test:report'],
+  ['test:packages'],
   ['bench', '--', '--quick'],
   ['bench:check'],
 ]
@@ -52,8 +53,8 @@ const isAll = process.argv.includes('--all')
 
 printHeader('setup')
 const setup = fileURLToPath(new URL('setup.mjs', import.meta.url))
-const benchmarkOptions = isAll ? ['--with-loadgen', '--with-report'] : []
-const setupCode = await run(process.execPath, [setup, ...benchmarkOptions])
+const options = isAll ? ['--with-loadgen', '--with-report', '--with-packages'] : []
+const setupCode = await run(process.execPath, [setup, ...options])
 if (setupCode === 0) {
   for (const step of isAll ? steps : steps.slice(0, defaultStepCount)) await runStep(step)
 } else {

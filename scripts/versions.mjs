@@ -11,6 +11,9 @@ import { isMain, runScript } from './setup.mjs'
 /** The members of the workspace, which have its version. */
 const crates = ['linkbuf', 'nodepoll', 'nodepoll-loadgen', 'nodepoll-node']
 
+/** The packages for frameworks, which have it too, and want nodepoll of that version. */
+const frameworks = ['nestjs', 'moleculer']
+
 /** Files and what stands before the version in them. */
 function places() {
   const inManifest = /"version": "/
@@ -19,6 +22,15 @@ function places() {
     ['package-lock.json', /"version": "/],
     ['package-lock.json', /"packages": \{\s+"": \{\s+"name": "nodepoll",\s+"version": "/],
     ...[...platformFolders().keys()].map((name) => [`npm/${name}/package.json`, inManifest]),
+    ...frameworks.flatMap((name) => [
+      [`packages/${name}/package.json`, inManifest],
+      [`packages/${name}/package.json`, /"nodepoll": "\^/],
+      [`packages/${name}/package-lock.json`, inManifest],
+      [
+        `packages/${name}/package-lock.json`,
+        /"packages": \{\s+"": \{\s+"name": "[^"]+",\s+"version": "/,
+      ],
+    ]),
     ['Cargo.toml', /\[workspace\.package\]\nversion = "/],
     ...crates.map((name) => ['Cargo.lock', new RegExp(`\\nname = "${name}"\\nversion = "`)]),
     ['lib/native/load.ts', /export const VERSION = '/],

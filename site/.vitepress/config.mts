@@ -22,6 +22,7 @@ const learn = [
   page('Remote calls', 'docs/guide/rpc'),
   page('An RPC service', 'docs/guide/rpc-service'),
   page('Under what you already use', 'docs/guide/streams'),
+  page('Microservices', 'docs/guide/microservices'),
 ]
 const production = [
   page('Backpressure', 'docs/guide/backpressure'),
@@ -53,9 +54,9 @@ const more = [
 
 /** What has no pages, although it may have documents. */
 const noPages =
-  'README.md .github/** __test__/** .setup/** benchmark/** crates/** lib/** npm/** target/**'
+  'README.md .github/** __test__/** .setup/** benchmark/** crates/** lib/** npm/** packages/**'
     .split(' ')
-    .concat('testdata/**', '**/node_modules/**')
+    .concat('target/**', 'testdata/**', '**/node_modules/**')
 
 // The repository is the site: its documents link to each other, and these links hold here as they
 // do there.
