@@ -30,7 +30,12 @@ import {
   RETRY_DELAY_MS,
 } from './limits.ts'
 import { Link, Routes } from './link.ts'
-import { type NodeAddress, type NodepollTransporterOptions, parseAddress } from './options.ts'
+import {
+  type NodeAddress,
+  type NodepollTransporterOptions,
+  parseAddress,
+  treatmentOf,
+} from './options.ts'
 import { type Hello, makeProtocol, type Protocol } from './protocol.ts'
 
 /** What the packets of a broker have that Moleculer's types leave out. */
@@ -79,12 +84,10 @@ export class NodepollTransporter extends Transporters.Base {
 
   constructor(options: NodepollTransporterOptions = {}) {
     super(options)
-    const { listen, nodes = [], packetMax = PACKET_MAX, ...rest } = options
-    const { dialTimeoutMs, retryDelayMs, retryDelayMaxMs, ...treatment } = rest
     this.#options = options
-    this.#treatment = { keepAlive: KEEP_ALIVE, ...treatment, autoRelease: true }
-    this.#addresses = nodes.map(parseAddress)
-    this.#protocol = makeProtocol(packetMax)
+    this.#treatment = { keepAlive: KEEP_ALIVE, ...treatmentOf(options), autoRelease: true }
+    this.#addresses = (options.nodes ?? []).map(parseAddress)
+    this.#protocol = makeProtocol(options.packetMax ?? PACKET_MAX)
     this.#onFrames = this.#protocol.onFrames<Link>(
       (hello, link) => this.#greeted(hello, link),
       (type, data, link) => this.#received(type, data, link),

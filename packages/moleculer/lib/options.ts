@@ -45,3 +45,15 @@ export function parseAddress(address: NodeAddress | string): NodeAddress {
 export function formatAddress({ host = 'localhost', port, path }: NodeAddress): string {
   return path ?? `${host}:${port}`
 }
+
+/** Those of the options that say how connections are treated. */
+export function treatmentOf(options: NodepollTransporterOptions): ConnectionOptions {
+  const treatment = { ...options }
+  delete treatment.listen
+  delete treatment.nodes
+  delete treatment.packetMax
+  delete treatment.dialTimeoutMs
+  delete treatment.retryDelayMs
+  delete treatment.retryDelayMaxMs
+  return treatment
+}

@@ -1,6 +1,6 @@
 // A node of the sample that does not listen: orders that reserve from the stock, many at a time. It
-// prints how many were made, and goes on whatever becomes of the other nodes. On a signal it makes no
-// more and says what became of them all.
+// prints how many were made, and goes on whatever becomes of the other nodes. On a signal it makes
+// no more and says what became of them all.
 //
 //   node --import=@oxc-node/core/register sample/orders.ts PORT...
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,9 +20,9 @@ const broker = new ServiceBroker({
 await broker.start()
 await broker.waitForServices('stock')
 
-let isOver = false
+const stopping = new AbortController()
 process.once('SIGTERM', () => {
-  isOver = true
+  stopping.abort()
 })
 const made = new Map<string, number>()
 let told = 0
@@ -42,7 +42,7 @@ async function order(): Promise<void> {
 }
 
 async function work(): Promise<void> {
-  while (!isOver) await order()
+  while (!stopping.signal.aborted) await order()
 }
 
 await Promise.all(Array.from({ length: WORKERS }, work))

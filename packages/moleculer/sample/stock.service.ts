@@ -1,4 +1,5 @@
-// A node of the sample with a stock of goods. Each call takes some milliseconds, as a database would.
+// A node of the sample with a stock of goods. Each call takes some milliseconds, as a database
+// would.
 //
 //   node --import=@oxc-node/core/register sample/stock.service.ts NODE-ID PORT
 import { setTimeout as sleep } from 'node:timers/promises'

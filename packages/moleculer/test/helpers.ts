@@ -90,3 +90,15 @@ export async function rawPeer(
   await within(once(socket, 'connect'), 'a connection')
   return { socket, all: within(all, 'the end of a connection') }
 }
+
+export interface Gate {
+  readonly opened: Promise<void>
+  open(): void
+}
+
+/** What a handler can wait for, until its test says so. */
+export function makeGate(): Gate {
+  let resolve: (() => void) | undefined
+  const opened = new Promise<void>((done) => (resolve = done))
+  return { opened, open: () => resolve?.() }
+}

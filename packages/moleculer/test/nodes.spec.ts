@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import test from 'ava'
 import { type Context, Errors, type ServiceSchema } from 'moleculer'
 
-import { eventually, freePort, type Node, portOf, startNode, within } from './helpers.ts'
+import { eventually, freePort, makeGate, type Node, portOf, startNode, within } from './helpers.ts'
 
 function mathService(heard: unknown[] = []): ServiceSchema {
   return {
@@ -107,7 +107,7 @@ test('thousands of calls at a time, and large ones, each get their own reply', a
   t.is(await a.broker.call('math.add', { a: 1, b: 1 }), 2)
 })
 
-test('callers are told when a connection breaks, and the nodes find each other again', async (t) => {
+test('a broken connection is told to callers, and the nodes find each other again', async (t) => {
   const b = await startNode(t, 'b', {}, [mathService()])
   const sockets = new Set<Socket>()
   const proxy = createServer((socket) => {
@@ -141,8 +141,7 @@ test('callers are told when a connection breaks, and the nodes find each other a
 })
 
 test('a node that stops takes its leave: what has begun is answered first', async (t) => {
-  let open = (): void => {}
-  const gate = new Promise<void>((resolve) => (open = resolve))
+  const { opened: gate, open } = makeGate()
   let hasBegun = false
   const slow: ServiceSchema = {
     name: 'slow',

@@ -27,5 +27,5 @@ export const RETRY_DELAY_MAX_MS = 5000
 /** Digits of the length in Nest's own protocol. */
 export const LENGTH_DIGITS_MAX = 10
 
-/** Bytes of an incomplete message above which its rest is waited for, whatever the input's limit. */
+/** Bytes of an incomplete message above which its rest is waited for. */
 export const WAIT_MIN = 4096

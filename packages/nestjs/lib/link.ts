@@ -54,7 +54,7 @@ export class Link {
     this.#closeIfDone()
   }
 
-  /** The server wants no more calls: the connection ends once those under way have their replies. */
+  /** The server wants no more calls: the connection ends when all replies have come. */
   leave(): void {
     this.#isLeaving = true
     this.#closeIfDone()

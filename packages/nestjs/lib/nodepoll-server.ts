@@ -43,8 +43,8 @@ const INTERNAL_ERROR = { status: 'error', message: 'Internal server error' }
  * `close()` loses no call: peers that speak nodepoll's protocol are told to make further ones
  * elsewhere and end their connections when they have their replies. Peers of Nest's protocol
  * cannot be told; what they still ask is refused with `ERR_NODEPOLL_NESTJS_SERVER_CLOSING`, and
- * their connections are closed when what was begun is answered. After `closeDeadlineMs` what is left
- * is cut off.
+ * their connections are closed when what was begun is answered. After `closeDeadlineMs` what is
+ * left is cut off.
  *
  * @example
  * ```ts
@@ -208,9 +208,9 @@ export class NodepollServer
 
   /** A request. */
   #ask(pattern: string, packet: IncomingRequest, session: Session, context: NodepollContext): void {
-    const refusal = this.#refusalOf(pattern, session)
-    if (refusal !== undefined) {
-      return this.#reply(session, { id: packet.id, status: 'error', err: refusal })
+    const reason = this.#refusalOf(pattern, session)
+    if (reason !== undefined) {
+      return this.#reply(session, { id: packet.id, status: 'error', err: reason })
     }
     const handler = this.getHandlerByPattern(pattern)
     const call = session.begin(packet.id, () =>

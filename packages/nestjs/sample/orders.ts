@@ -3,8 +3,6 @@
 // it makes no more and says what became of them all.
 //
 //   node --import=@oxc-node/core/register sample/orders.ts PORT [WORKERS]
-import 'reflect-metadata'
-
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { NodepollClient } from '@nodepoll/nestjs'
@@ -14,7 +12,7 @@ const [port = '3000', workers = '16'] = process.argv.slice(2)
 const stock = new NodepollClient({ host: '127.0.0.1', port: Number(port), retryDelayMs: 10 })
 const counts = { made: 0, sold: 0, told: 0 }
 let lastBy = 0
-let isOver = false
+const stopping = new AbortController()
 
 async function order(): Promise<void> {
   try {
@@ -33,11 +31,11 @@ async function order(): Promise<void> {
 }
 
 async function work(): Promise<void> {
-  while (!isOver) await order()
+  while (!stopping.signal.aborted) await order()
 }
 
 process.once('SIGTERM', () => {
-  isOver = true
+  stopping.abort()
 })
 await Promise.all(Array.from({ length: Number(workers) }, work))
 await stock.close()

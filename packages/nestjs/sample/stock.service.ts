@@ -2,8 +2,6 @@
 // would.
 //
 //   node --import=@oxc-node/core/register sample/stock.service.ts PORT
-import 'reflect-metadata'
-
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { Controller, Module } from '@nestjs/common'

@@ -1,6 +1,6 @@
 import { Controller, Module } from '@nestjs/common'
 import { ClientTCP, EventPattern, MessagePattern, Payload } from '@nestjs/microservices'
-import { NodepollServer, type TransportError } from '@nodepoll/nestjs'
+import type { NodepollServer, TransportError } from '@nodepoll/nestjs'
 import test from 'ava'
 import { serve, type Server } from 'nodepoll'
 import { firstValueFrom, lastValueFrom, NEVER } from 'rxjs'
@@ -76,12 +76,12 @@ test('a server is replaced ten times under load, and no call and no event is los
   const { port } = current
   const clients = Array.from({ length: 4 }, () => makeClient(t, port, { retryDelayMs: 2 }))
   const before = events
-  let isOver = false
+  const ending = new AbortController()
   let answered = 0
   let emitted = 0
   const loads = clients.flatMap((client) =>
     Array.from({ length: 8 }, async () => {
-      while (!isOver) {
+      while (!ending.signal.aborted) {
         const value = ++emitted
         await lastValueFrom(client.emit('event', value), { defaultValue: undefined })
         t.is(await firstValueFrom(client.send('echo', value)), value)
@@ -96,7 +96,7 @@ test('a server is replaced ten times under load, and no call and no event is los
     current = next
     await eventually(() => answered >= goal, 'further replies')
   }
-  isOver = true
+  ending.abort()
   await within(Promise.all(loads), 'the end of the load')
   await eventually(() => events - before === emitted, `${emitted} events`)
   t.true(answered > 2000)

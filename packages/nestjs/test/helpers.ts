@@ -98,7 +98,7 @@ export interface Gate {
 
 /** What a handler can wait for, until its test says so. */
 export function makeGate(): Gate {
-  let open = (): void => {}
-  const opened = new Promise<void>((resolve) => (open = resolve))
-  return { opened, open }
+  let resolve: (() => void) | undefined
+  const opened = new Promise<void>((done) => (resolve = done))
+  return { opened, open: () => resolve?.() }
 }

@@ -8,8 +8,9 @@ import {
   type NestInterceptor,
 } from '@nestjs/common'
 import { Ctx, EventPattern, MessagePattern, Payload, RpcException } from '@nestjs/microservices'
-import { NODEPOLL_TRANSPORT, NodepollContext, TransportError } from '@nodepoll/nestjs'
+import { NODEPOLL_TRANSPORT, type NodepollContext, type TransportError } from '@nodepoll/nestjs'
 import test from 'ava'
+import type { Server } from 'nodepoll'
 import {
   concat,
   firstValueFrom,
@@ -122,7 +123,7 @@ test('a thousand requests at a time get their own replies over one connection', 
     await within(Promise.all(replies), 'all replies'),
     Array.from({ length: 1000 }, (_, at) => 2 * at),
   )
-  t.is(server.unwrap<import('nodepoll').Server>().loop.connectionCount, 1)
+  t.is(server.unwrap<Server>().loop.connectionCount, 1)
 })
 
 test.serial('an observable is a stream of replies, which ends where it ends', async (t) => {

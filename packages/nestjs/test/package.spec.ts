@@ -11,13 +11,17 @@ import test from 'ava'
 const run = promisify(execFile)
 const folder = fileURLToPath(new URL('..', import.meta.url))
 const shell = process.platform === 'win32'
+const isExpected = (path: string) => /^dist\/[\w-]+\.(?:d\.ts|d\.cts|js|js\.map|cjs)$/.test(path)
+
+function read(path: string): Manifest {
+  return JSON.parse(readFileSync(join(folder, path), 'utf8')) as Manifest
+}
 
 test('the package has what is built, its README and its licence, and no more', async (t) => {
   const args = ['pack', '--dry-run', '--json', '--ignore-scripts']
   const { stdout } = await run('npm', args, { cwd: folder, shell })
   const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }]
   const paths = files.map(({ path }) => path)
-  const isExpected = (path: string) => /^dist\/[\w-]+\.(?:d\.ts|d\.cts|js|js\.map|cjs)$/.test(path)
   t.deepEqual(paths.filter((path) => !isExpected(path)).toSorted(), [
     'LICENSE',
     'README.md',
@@ -52,7 +56,6 @@ test('both module formats give the same classes', (t) => {
 })
 
 test('version and licence are those of nodepoll, which is a peer of that version', (t) => {
-  const read = (path: string) => JSON.parse(readFileSync(join(folder, path), 'utf8')) as Manifest
   const own = read('package.json')
   const root = read('../../package.json')
   t.is(own.version, root.version)

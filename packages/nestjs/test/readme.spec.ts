@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { dial } from 'nodepoll'
 
 import { eventually } from './helpers.ts'
@@ -13,6 +13,8 @@ import { Program } from './program.ts'
 const run = promisify(execFile)
 const folder = fileURLToPath(new URL('..', import.meta.url))
 const readme = readFileSync(join(folder, 'README.md'), 'utf8')
+
+const isMissing = (word: string) => !readme.includes(`\`${word}\``)
 
 interface Block {
   readonly language: string
@@ -26,7 +28,7 @@ const blocks: Block[] = Array.from(readme.matchAll(/^```(\w+) ?(\S*)\n(.*?)^```$
 })
 
 /** The examples, type-checked and compiled, in a folder from which the packages are found. */
-async function compiled(t: import('ava').ExecutionContext, port: string): Promise<string> {
+async function compiled(t: ExecutionContext, port: string): Promise<string> {
   const workshop = mkdtempSync(join(folder, 'node_modules/.readme-'))
   t.teardown(() => rmSync(workshop, { recursive: true, force: true }))
   mkdirSync(join(workshop, 'node_modules/@nodepoll'), { recursive: true })
@@ -82,7 +84,6 @@ test('each code of an error stands in the README, and so does each option', (t) 
   const codes = Array.from(source.matchAll(/\| '(\w+)'/g), ([, code = '']) => code)
   const names = Array.from(options.matchAll(/^ {2}(\w+)\?:/gm), ([, name = '']) => name)
   t.true(codes.length >= 6 && names.length >= 10)
-  const isMissing = (word: string) => !readme.includes(`\`${word}\``)
   t.deepEqual(codes.filter(isMissing), [])
   t.deepEqual(names.filter((name) => name !== 'host' && name !== 'port').filter(isMissing), [])
 })

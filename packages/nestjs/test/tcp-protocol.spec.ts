@@ -12,7 +12,7 @@ import {
   Transport,
 } from '@nestjs/microservices'
 import test, { type ExecutionContext } from 'ava'
-import { firstValueFrom, from, lastValueFrom, toArray } from 'rxjs'
+import { firstValueFrom, from, lastValueFrom, type Observable, toArray } from 'rxjs'
 
 import { eventually, makeClient, rawPeer, silent, startService, within } from './helpers.ts'
 
@@ -48,8 +48,8 @@ class TestModule {}
 const TEXTS = ['', 'a', 'ü', '€', '🌍', 'aü€🌍#12#', '🌍'.repeat(1000), '\ud800 alone']
 
 interface Asking {
-  send(pattern: unknown, data: unknown): import('rxjs').Observable<unknown>
-  emit(pattern: unknown, data: unknown): import('rxjs').Observable<unknown>
+  send(pattern: unknown, data: unknown): Observable<unknown>
+  emit(pattern: unknown, data: unknown): Observable<unknown>
 }
 
 /** All that both transports can do. */
@@ -114,10 +114,24 @@ test('messages of many bytes a unit may exceed what a connection holds unread', 
   const client = new ClientTCP({ host: '127.0.0.1', port })
   t.teardown(() => client.close())
   for (const text of ['€'.repeat(1_500_000), '🌍'.repeat(700_000), 'a'.repeat(3_000_000)]) {
-    const reply = await within(firstValueFrom(client.send({ cmd: 'same' }, text)), 'a large reply')
-    t.true(reply === text)
+    const same = await within(firstValueFrom(client.send({ cmd: 'same' }, text)), 'a large reply')
+    t.true(same === text)
   }
 })
+
+/** As Nest writes it. */
+function framed(message: object): string {
+  const text = JSON.stringify(message)
+  return `${text.length}#${text}`
+}
+
+function ask(id: number): string {
+  return framed({ pattern: { cmd: 'same' }, data: 'ü€🌍', id })
+}
+
+function reply(id: number): string {
+  return framed({ response: 'ü€🌍', isDisposed: true, id })
+}
 
 test('messages may be cut anywhere, also within a character', async (t) => {
   const { port } = await startService(t, TestModule, { protocol: 'tcp' })
@@ -125,18 +139,10 @@ test('messages may be cut anywhere, also within a character', async (t) => {
   t.teardown(() => socket.destroy())
   let received = ''
   socket.setEncoding('utf8').on('data', (text: string) => (received += text))
-  const ask = (id: number) => {
-    const text = JSON.stringify({ pattern: { cmd: 'same' }, data: 'ü€🌍', id })
-    return `${text.length}#${text}`
-  }
   for (const byte of Buffer.from(ask(1) + ask(2))) {
     await new Promise<void>((resolve) => socket.write(Buffer.of(byte), () => resolve()))
     // Each by itself, as far as the kernel lets it.
     await new Promise((resolve) => setImmediate(resolve))
-  }
-  const reply = (id: number) => {
-    const text = JSON.stringify({ response: 'ü€🌍', isDisposed: true, id })
-    return `${text.length}#${text}`
   }
   await eventually(() => received.length >= (reply(1) + reply(2)).length, 'both replies')
   t.is(received, reply(1) + reply(2))
