@@ -47,13 +47,13 @@ function gate(name: string): Gate {
 
 test('close() answers what is under way, and what is new goes to the next server', async (t) => {
   const { open } = gate('slow')
-  const first = await startService(t, TestModule)
+  const first = await startService(t, TestModule, { reusePort: true })
   const client = makeClient(t, first.port, { retryDelayMs: 5 })
   const slow = firstValueFrom(client.send('wait', 'slow'))
   await eventually(() => begun.has('slow'), 'the call')
   const closed = first.app.close()
   await eventually(() => !isListening(first.server), 'the end of listening')
-  const second = await startService(t, TestModule, { port: first.port })
+  const second = await startService(t, TestModule, { port: first.port, reusePort: true })
   t.is(await within(firstValueFrom(client.send('echo', 'new')), 'a new call'), 'new')
   t.is(second.server.unwrap<Server>().loop.connectionCount, 1)
   open()
