@@ -44,7 +44,8 @@ export function linkSymbols(markdown: MarkdownRenderer, base: string, reference:
     if (/^ERR_NODEPOLL_\w+$/.test(code)) return `docs/errors.html#${code.toLowerCase()}`
     const [, owner, member] = /^(\w+)(?:\.(\w+))?(?:\([^)]*\))?$/.exec(code) ?? []
     const symbol = symbols.get(member === undefined ? owner : (variables[owner] ?? owner))
-    if (symbol === undefined) return undefined
+    // A second name of something has no page.
+    if (symbol === undefined || folders[symbol.kind] === undefined) return undefined
     const page = `api/${folders[symbol.kind]}/${symbol.entry}.${symbol.name}.html`
     if (member === undefined) return page
     const isThere = symbol.children?.some(({ name }) => name === member)
