@@ -5,7 +5,7 @@
 //   node ../build.mjs
 import { spawnSync } from 'node:child_process'
 import { existsSync, lstatSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -15,6 +15,7 @@ const link = 'node_modules/nodepoll'
 const commonJsEntry = "module.exports = require('./index.js')\n"
 const commonJsTypes = "import all = require('./index.js')\nexport = all\n"
 
+if (resolve(root) === process.cwd()) fail('Run this in the folder of a package.')
 if (!existsSync(join(root, 'dist/index.js'))) fail('nodepoll is not built: `npm run setup` there.')
 if (!existsSync('node_modules')) fail('There are no packages here: `npm ci` first.')
 if (lstatSync(link, { throwIfNoEntry: false }) === undefined) symlinkSync(root, link, 'junction')
