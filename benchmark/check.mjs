@@ -42,11 +42,12 @@ await runScript(async () => {
   const rows = []
   let passed = 0
   for (const [name, byHost] of Object.entries(limits)) {
-    const fire = loadOf(name, seconds)
+    const [, handler = 'append', loadName] = /^(?:(await):)?(.*)/.exec(name)
+    const fire = loadOf(loadName, seconds)
     if (fire === undefined) continue
     for (const host of ['thread', 'inline']) {
       showPhase(`${name} ${host}`)
-      const counted = await count(fire, host)
+      const counted = await count(fire, host, handler)
       for (const [what, max] of Object.entries({ ...byHost.either, ...byHost[host] })) {
         const is = counted[what]
         if (is > max) passed += 1
@@ -79,13 +80,13 @@ function loadOf(name, seconds) {
   }
 }
 
-/** Counts of a server under a load, each divided by the messages. */
-async function count(fire, host) {
+/** Counts of a server with `handler` under a load, each divided by the messages. */
+async function count(fire, host, handler) {
   const file = fileURLToPath(new URL('servers/counted.mjs', import.meta.url))
   // So much room for young objects that none is collected while they are counted.
   const execArgv = ['--max-semi-space-size=512', '--min-semi-space-size=512']
   const stdio = ['ignore', 'pipe', 'inherit', 'ipc']
-  const server = fork(file, ['0', host], { execArgv, stdio })
+  const server = fork(file, ['0', host, handler], { execArgv, stdio })
   try {
     const [line] = await once(server.stdout.setEncoding('utf8'), 'data')
     const target = { pid: server.pid, port: Number(/listening (\d+)/.exec(line)[1]) }

@@ -3,9 +3,17 @@ import { failure, isNodepollError } from './errors.ts'
 import { lengthOf } from './internal/search.ts'
 import { checkCount, checkDelimiter, checkEncoding } from './internal/validate.ts'
 import { WaitingNumberReads } from './internal/waiting-number-reads.ts'
+import { readTimeout, type Take, waitToRead } from './internal/waiting-read.ts'
 import type { LinkBuffer } from './link-buffer.ts'
 
 const noop = (): void => {}
+
+const takeNext: Take<Buffer> = (input, n) => input.next(n)
+const takePeek: Take<Buffer> = (input, n, offset) => input.peek(n, offset)
+const takeSkip: Take<void> = (input, n) => input.skip(n)
+const takeString: Take<string> = (input, n, _, encoding) => input.readString(n, encoding)
+const takeBinary: Take<Buffer> = (input, n) => input.readBinary(n)
+const takeSlice: Take<LinkBuffer> = (input, n) => input.slice(n)
 
 /**
  * The waiting reader of a connection: the calls of {@link LinkBuffer}, each returning a promise
@@ -57,7 +65,7 @@ export class Reader extends WaitingNumberReads {
    * release.
    */
   next(n: number): Promise<Buffer> {
-    return this._read(n, (input) => input.next(n))
+    return this._read(n, takeNext)
   }
 
   /**
@@ -65,27 +73,27 @@ export class Reader extends WaitingNumberReads {
    * release. Consumes nothing.
    */
   peek(n: number, offset = 0): Promise<Buffer> {
-    return this._read(n, (input) => input.peek(n, offset), offset)
+    return this._read(n, takePeek, offset)
   }
 
   /** Waits for `n` bytes and consumes them. */
   skip(n: number): Promise<void> {
-    return this._read(n, (input) => input.skip(n))
+    return this._read(n, takeSkip)
   }
 
   /** Waits for `n` bytes, not characters, consumes them and resolves with a string. */
   readString(n: number, encoding: BufferEncoding = 'utf8'): Promise<string> {
-    return this._read(n, (input) => input.readString(n, encoding), 0, encoding)
+    return this._read(n, takeString, 0, encoding)
   }
 
   /** Waits for `n` bytes, consumes them and resolves with a copy that stays valid for ever. */
   readBinary(n: number): Promise<Buffer> {
-    return this._read(n, (input) => input.readBinary(n))
+    return this._read(n, takeBinary)
   }
 
   /** Waits for `n` bytes, consumes them and resolves with them as {@link LinkBuffer.slice} does. */
   slice(n: number): Promise<LinkBuffer> {
-    return this._read(n, (input) => input.slice(n))
+    return this._read(n, takeSlice)
   }
 
   /**
@@ -118,12 +126,7 @@ export class Reader extends WaitingNumberReads {
   }
 
   /** @internal */
-  _read<T>(
-    n: number,
-    take: (input: LinkBuffer) => T,
-    offset = 0,
-    encoding: BufferEncoding = 'utf8',
-  ): Promise<T> {
+  _read<T>(n: number, take: Take<T>, offset = 0, encoding: BufferEncoding = 'utf8'): Promise<T> {
     const begun = this.#begin(n, take, offset, encoding)
     if (begun !== undefined) return begun
     const ignore = (): void => void reading.catch(noop)
@@ -156,7 +159,7 @@ export class Reader extends WaitingNumberReads {
   /** Takes what is there, or waits for it. `undefined` if that fails, which has changed nothing. */
   #begin<T>(
     n: number,
-    take: (input: LinkBuffer) => T,
+    take: Take<T>,
     offset: number,
     encoding: BufferEncoding,
   ): Promise<T> | undefined {
@@ -166,78 +169,19 @@ export class Reader extends WaitingNumberReads {
     if (!areCounts || !isKnown || isReading) return undefined
     try {
       input._checkReleased()
-      if (n + offset <= input.length) return Promise.resolve(take(input))
-      return receives ? this.#wait(n + offset, take) : undefined
+      if (n + offset <= input.length) return Promise.resolve(take(input, n, offset, encoding))
+      if (!receives) return undefined
+      return waitToRead(this.#connection, take, n, offset, encoding)
     } catch {
       // It fails again where the stack of the error leads to the caller.
       return undefined
     }
   }
 
-  #wait<T>(bytes: number, take: (input: LinkBuffer) => T): Promise<T> {
-    const connection = this.#connection
-    const { input, _waits: waits } = connection
-    waits.begin()
-    try {
-      connection._intake.want(bytes)
-    } catch (error) {
-      waits.end()
-      throw error
-    }
-    const ignore = (): void => void reading.catch(noop)
-    const reading = new Promise<T>((resolve, reject) => {
-      waits.whenInput(bytes, (isLate) => {
-        if (isLate || input.length < bytes || !connection._isForReads) {
-          resolve(this.#goOn(bytes, take, isLate, ignore))
-          return
-        }
-        waits.end()
-        try {
-          resolve(take(input))
-        } catch (error) {
-          reject(error)
-        }
-      })
-    })
-    return reading
-  }
-
-  /** Waits for longer, or fails. */
-  async #goOn<T>(
-    bytes: number,
-    take: (input: LinkBuffer) => T,
-    wasLate: boolean,
-    ignore: () => void,
-  ): Promise<T> {
-    const connection = this.#connection
-    const { input, _waits: waits } = connection
-    // After two of them the caller's promise follows this one, so that errors find their way back.
-    await undefined
-    await undefined
-    try {
-      let isLate = wasLate
-      try {
-        while (!isLate && input.length < bytes && connection._receives) {
-          isLate = await waits.input(bytes)
-        }
-      } finally {
-        waits.end()
-      }
-      if (isLate) throw readTimeout()
-      if (input.length < bytes) throw connection._endError()
-      return take(input)
-    } catch (error) {
-      // A read that nobody awaits must not end the process when its connection does. Not sooner:
-      // the stack of the error leads to the caller only while the caller alone waits.
-      queueMicrotask(ignore)
-      throw error
-    }
-  }
-
   // Errors are made in here, so that their stack leads to the caller.
   async #fail<T>(
     n: number,
-    take: (input: LinkBuffer) => T,
+    take: Take<T>,
     offset: number,
     encoding: BufferEncoding,
     ignore: () => void,
@@ -253,9 +197,10 @@ export class Reader extends WaitingNumberReads {
         if (this.#connection._receives) intake.want(n + offset)
         throw this.#connection._endError()
       }
-      return take(input)
+      return take(input, n, offset, encoding)
     } catch (error) {
-      // As above.
+      // A read that nobody awaits must not end the process when its connection does. Not sooner:
+      // the stack of the error leads to the caller only while the caller alone waits.
       queueMicrotask(ignore)
       throw error
     }
@@ -288,10 +233,6 @@ export class Reader extends WaitingNumberReads {
       if (isWaiting) waits.end()
     }
   }
-}
-
-function readTimeout(): Error {
-  return failure('ERR_NODEPOLL_READ_TIMEOUT', 'what is to be read has not come in time')
 }
 
 function concurrentRead(): Error {

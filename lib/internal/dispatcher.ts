@@ -161,6 +161,7 @@ export class Dispatcher {
   }
 
   #exchange(): void {
+    this.memory.rests.trim()
     this.memory.settle()
     for (const lane of this.lanes) lane.store()
     this.#crossOver()

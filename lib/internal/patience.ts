@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks'
+
 const TIMER_MS_MAX = 2 ** 31 - 1
 
 /** Milliseconds on a clock that nobody sets. */

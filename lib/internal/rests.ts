@@ -7,34 +7,50 @@ import { RESTS_MAX } from './limits.ts'
  * out of the arena.
  */
 export class Rests {
-  readonly #chains: (Chain | undefined)[] = []
-  #next = 0
+  /** Those of chains that are read or released meanwhile are `undefined`. */
+  #chains: (Chain | undefined)[] = []
 
   add(chain: Chain): void {
     if (chain.restAt >= 0) return
-    const at = this.#next
-    const oldest = this.#chains[at]
-    if (oldest !== undefined) {
-      this.remove(oldest)
-      oldest.compact()
+    chain.restAt = this.#chains.length
+    this.#chains.push(chain)
+  }
+
+  /**
+   * Leaves the latest ones where they are. Not before continuations of promises have run: what
+   * handlers wait for is not a rest.
+   */
+  trim(): void {
+    const excess = this.#chains.length - RESTS_MAX
+    if (excess <= 0) return
+    const chains = this.#chains
+    this.#chains = chains.slice(excess)
+    for (let at = 0; at < RESTS_MAX; at++) {
+      const chain = this.#chains[at]
+      if (chain !== undefined) chain.restAt = at
     }
-    chain.restAt = at
-    this.#chains[at] = chain
-    this.#next = (at + 1) % RESTS_MAX
+    chains.length = excess
+    this.#compact(chains)
   }
 
   /** Memory is short: none of them stays where it is. */
   compactAll(): void {
-    for (const chain of this.#chains) {
-      if (chain === undefined) continue
-      this.remove(chain)
-      chain.compact()
-    }
+    const chains = this.#chains
+    this.#chains = []
+    this.#compact(chains)
   }
 
   remove(chain: Chain): void {
     if (chain.restAt < 0) return
     this.#chains[chain.restAt] = undefined
     chain.restAt = -1
+  }
+
+  #compact(chains: readonly (Chain | undefined)[]): void {
+    for (const chain of chains) {
+      if (chain === undefined) continue
+      chain.restAt = -1
+      chain.compact()
+    }
   }
 }

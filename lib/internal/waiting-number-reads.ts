@@ -1,4 +1,4 @@
-import type { LinkBuffer } from '../link-buffer.ts'
+import type { Take } from './waiting-read.ts'
 
 /**
  * Reading numbers, each call waiting until enough bytes have arrived. `BE` is network order, `LE`
@@ -6,7 +6,7 @@ import type { LinkBuffer } from '../link-buffer.ts'
  */
 export abstract class WaitingNumberReads {
   /** Waits for `n` bytes beyond `offset` and takes what is wanted of them. @internal */
-  abstract _read<T>(n: number, take: (input: LinkBuffer) => T, offset?: number): Promise<T>
+  abstract _read<T>(n: number, take: Take<T>, offset?: number): Promise<T>
 
   /** Waits for a byte and consumes it: a number from 0 to 255. */
   readByte(): Promise<number> {
@@ -20,7 +20,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for an unsigned 8-bit integer, `offset` bytes from here. */
   peekUInt8(offset = 0): Promise<number> {
-    return this._read(1, (input) => input.peekUInt8(offset), offset)
+    return this._read(1, (input, _, at) => input.peekUInt8(at), offset)
   }
 
   /** Waits for a byte and consumes it: a signed 8-bit integer. */
@@ -30,7 +30,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for a signed 8-bit integer, `offset` bytes from here. */
   peekInt8(offset = 0): Promise<number> {
-    return this._read(1, (input) => input.peekInt8(offset), offset)
+    return this._read(1, (input, _, at) => input.peekInt8(at), offset)
   }
 
   /** Waits for 2 bytes and consumes them: an unsigned 16-bit integer, big endian. */
@@ -40,7 +40,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for an unsigned 16-bit integer, big endian, `offset` bytes from here. */
   peekUInt16BE(offset = 0): Promise<number> {
-    return this._read(2, (input) => input.peekUInt16BE(offset), offset)
+    return this._read(2, (input, _, at) => input.peekUInt16BE(at), offset)
   }
 
   /** Waits for 2 bytes and consumes them: an unsigned 16-bit integer, little endian. */
@@ -50,7 +50,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for an unsigned 16-bit integer, little endian, `offset` bytes from here. */
   peekUInt16LE(offset = 0): Promise<number> {
-    return this._read(2, (input) => input.peekUInt16LE(offset), offset)
+    return this._read(2, (input, _, at) => input.peekUInt16LE(at), offset)
   }
 
   /** Waits for 2 bytes and consumes them: a signed 16-bit integer, big endian. */
@@ -60,7 +60,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for a signed 16-bit integer, big endian, `offset` bytes from here. */
   peekInt16BE(offset = 0): Promise<number> {
-    return this._read(2, (input) => input.peekInt16BE(offset), offset)
+    return this._read(2, (input, _, at) => input.peekInt16BE(at), offset)
   }
 
   /** Waits for 2 bytes and consumes them: a signed 16-bit integer, little endian. */
@@ -70,7 +70,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for a signed 16-bit integer, little endian, `offset` bytes from here. */
   peekInt16LE(offset = 0): Promise<number> {
-    return this._read(2, (input) => input.peekInt16LE(offset), offset)
+    return this._read(2, (input, _, at) => input.peekInt16LE(at), offset)
   }
 
   /** Waits for 4 bytes and consumes them: an unsigned 32-bit integer, big endian. */
@@ -80,7 +80,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for an unsigned 32-bit integer, big endian, `offset` bytes from here. */
   peekUInt32BE(offset = 0): Promise<number> {
-    return this._read(4, (input) => input.peekUInt32BE(offset), offset)
+    return this._read(4, (input, _, at) => input.peekUInt32BE(at), offset)
   }
 
   /** Waits for 4 bytes and consumes them: an unsigned 32-bit integer, little endian. */
@@ -90,7 +90,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for an unsigned 32-bit integer, little endian, `offset` bytes from here. */
   peekUInt32LE(offset = 0): Promise<number> {
-    return this._read(4, (input) => input.peekUInt32LE(offset), offset)
+    return this._read(4, (input, _, at) => input.peekUInt32LE(at), offset)
   }
 
   /** Waits for 4 bytes and consumes them: a signed 32-bit integer, big endian. */
@@ -100,7 +100,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for a signed 32-bit integer, big endian, `offset` bytes from here. */
   peekInt32BE(offset = 0): Promise<number> {
-    return this._read(4, (input) => input.peekInt32BE(offset), offset)
+    return this._read(4, (input, _, at) => input.peekInt32BE(at), offset)
   }
 
   /** Waits for 4 bytes and consumes them: a signed 32-bit integer, little endian. */
@@ -110,7 +110,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for a signed 32-bit integer, little endian, `offset` bytes from here. */
   peekInt32LE(offset = 0): Promise<number> {
-    return this._read(4, (input) => input.peekInt32LE(offset), offset)
+    return this._read(4, (input, _, at) => input.peekInt32LE(at), offset)
   }
 
   /** Waits for 8 bytes and consumes them: an unsigned 64-bit integer, big endian. */
@@ -120,7 +120,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for an unsigned 64-bit integer, big endian, `offset` bytes from here. */
   peekBigUInt64BE(offset = 0): Promise<bigint> {
-    return this._read(8, (input) => input.peekBigUInt64BE(offset), offset)
+    return this._read(8, (input, _, at) => input.peekBigUInt64BE(at), offset)
   }
 
   /** Waits for 8 bytes and consumes them: an unsigned 64-bit integer, little endian. */
@@ -130,7 +130,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for an unsigned 64-bit integer, little endian, `offset` bytes from here. */
   peekBigUInt64LE(offset = 0): Promise<bigint> {
-    return this._read(8, (input) => input.peekBigUInt64LE(offset), offset)
+    return this._read(8, (input, _, at) => input.peekBigUInt64LE(at), offset)
   }
 
   /** Waits for 8 bytes and consumes them: a signed 64-bit integer, big endian. */
@@ -140,7 +140,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for a signed 64-bit integer, big endian, `offset` bytes from here. */
   peekBigInt64BE(offset = 0): Promise<bigint> {
-    return this._read(8, (input) => input.peekBigInt64BE(offset), offset)
+    return this._read(8, (input, _, at) => input.peekBigInt64BE(at), offset)
   }
 
   /** Waits for 8 bytes and consumes them: a signed 64-bit integer, little endian. */
@@ -150,7 +150,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for a signed 64-bit integer, little endian, `offset` bytes from here. */
   peekBigInt64LE(offset = 0): Promise<bigint> {
-    return this._read(8, (input) => input.peekBigInt64LE(offset), offset)
+    return this._read(8, (input, _, at) => input.peekBigInt64LE(at), offset)
   }
 
   /** Waits for 4 bytes and consumes them: a 32-bit float, big endian. */
@@ -160,7 +160,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for a 32-bit float, big endian, `offset` bytes from here. */
   peekFloatBE(offset = 0): Promise<number> {
-    return this._read(4, (input) => input.peekFloatBE(offset), offset)
+    return this._read(4, (input, _, at) => input.peekFloatBE(at), offset)
   }
 
   /** Waits for 4 bytes and consumes them: a 32-bit float, little endian. */
@@ -170,7 +170,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for a 32-bit float, little endian, `offset` bytes from here. */
   peekFloatLE(offset = 0): Promise<number> {
-    return this._read(4, (input) => input.peekFloatLE(offset), offset)
+    return this._read(4, (input, _, at) => input.peekFloatLE(at), offset)
   }
 
   /** Waits for 8 bytes and consumes them: a 64-bit float, big endian. */
@@ -180,7 +180,7 @@ export abstract class WaitingNumberReads {
 
   /** Waits for a 64-bit float, big endian, `offset` bytes from here. */
   peekDoubleBE(offset = 0): Promise<number> {
-    return this._read(8, (input) => input.peekDoubleBE(offset), offset)
+    return this._read(8, (input, _, at) => input.peekDoubleBE(at), offset)
   }
 
   /** Waits for 8 bytes and consumes them: a 64-bit float, little endian. */
@@ -190,6 +190,6 @@ export abstract class WaitingNumberReads {
 
   /** Waits for a 64-bit float, little endian, `offset` bytes from here. */
   peekDoubleLE(offset = 0): Promise<number> {
-    return this._read(8, (input) => input.peekDoubleLE(offset), offset)
+    return this._read(8, (input, _, at) => input.peekDoubleLE(at), offset)
   }
 }

@@ -3,6 +3,12 @@ import { Alarm, now, Patience } from './patience.ts'
 /** Reads that have waited so far. */
 let waited = 0
 
+/** A read that waits. */
+interface Waiting {
+  /** Goes on; `true` if it has waited for too long. */
+  goOn(isLate: boolean): void
+}
+
 /** Somebody who waits until output has been taken. */
 interface Drain {
   /** Goes on; `true` if it has waited for too long. */
@@ -22,7 +28,7 @@ export class Waits {
   #wanted = 0
   /** When the read began. */
   #readSince = 0
-  #goOn: ((isLate: boolean) => void) | undefined
+  #read: Waiting | undefined
   #readAlarm: Alarm | undefined
   #drains: Drain[] = []
   #drainAlarm: Alarm | undefined
@@ -57,13 +63,13 @@ export class Waits {
    * when the read has waited for too long.
    */
   input(n: number): Promise<boolean> {
-    return new Promise((resolve) => this.whenInput(n, resolve))
+    return new Promise((goOn) => this.whenInput(n, { goOn }))
   }
 
   /** The same for who wants it within the event that brings the input. */
-  whenInput(n: number, goOn: (isLate: boolean) => void): void {
+  whenInput(n: number, read: Waiting): void {
     this.#wanted = n
-    this.#goOn = goOn
+    this.#read = read
     this.#watchRead()
   }
 
@@ -79,11 +85,11 @@ export class Waits {
 
   /** Input has come; `Infinity` stands for its end. Whether somebody goes on now. */
   inputCame(length: number): boolean {
-    const goOn = this.#goOn
-    if (goOn === undefined || length < this.#wanted) return false
-    this.#goOn = undefined
+    const read = this.#read
+    if (read === undefined || length < this.#wanted) return false
+    this.#read = undefined
     this.#readAlarm?.set(Infinity)
-    goOn(false)
+    read.goOn(false)
     return true
   }
 
@@ -110,7 +116,7 @@ export class Waits {
   }
 
   #watchRead(): void {
-    if (this.#goOn === undefined) return
+    if (this.#read === undefined) return
     const until = this.#reading.until(this.#readSince)
     if (until === Infinity && this.#readAlarm === undefined) return
     this.#readAlarm ??= new Alarm(() => this.#readIsLate())
@@ -126,12 +132,12 @@ export class Waits {
   }
 
   #readIsLate(): void {
-    const goOn = this.#goOn
+    const read = this.#read
     // What came while JavaScript was busy has come in time: it is dispatched before this.
     setImmediate(() => {
-      if (goOn === undefined || goOn !== this.#goOn) return
-      this.#goOn = undefined
-      goOn(true)
+      if (read === undefined || read !== this.#read) return
+      this.#read = undefined
+      read.goOn(true)
     })
   }
 
