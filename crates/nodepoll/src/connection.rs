@@ -11,6 +11,7 @@ use crate::io::Io;
 use crate::key::Key;
 use crate::limits::{CLOSE_SEND_TIME, LINGER_TIME};
 use crate::moment::Moment;
+use crate::readiness::Readiness;
 use crate::sys::socket::Socket;
 
 /// One row of the driver's table: a connected socket and what is on its way to it.
@@ -136,6 +137,26 @@ impl Connection {
     /// When a graceful close gives up.
     fn deadline(&self) -> Option<Moment> {
         self.extras.as_ref().and_then(|extras| extras.deadline)
+    }
+
+    /// The kernel has said something of the socket.
+    pub(crate) fn on_readiness(&mut self, readiness: Readiness, io: &mut Io) {
+        use Readiness as R;
+
+        let is_ending = readiness.says(R::READ_CLOSED.and(R::WRITE_CLOSED).and(R::ERROR));
+        let has_failed = readiness.says(R::ERROR);
+        self.ending |= is_ending || readiness.says(R::PRIORITY);
+        self.intake.broken |= has_failed;
+        if is_ending || readiness.says(R::READABLE) {
+            self.receive(io);
+        }
+        if readiness.says(R::WRITABLE) {
+            self.send(io);
+        }
+        // What has arrived cannot be told without memory, but that the connection is no more can.
+        if has_failed && (self.intake.starves() || !self.state.delivers_input()) {
+            self.end_on_error(io);
+        }
     }
 
     /// Sends FIN after what is queued. Input is still received.

@@ -3,8 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linkbuf::Arena;
-use mio::event::Event as KernelEvent;
-use mio::{Events, Registry};
+use mio::{Events, Registry, Token};
 use rustc_hash::FxHashMap;
 use slotmap::SlotMap;
 
@@ -20,6 +19,7 @@ use crate::limits::EVENTS_RESERVED;
 use crate::listener::{Accepted, Accepting, Listener};
 use crate::mailbox::Parcel;
 use crate::moment::Moment;
+use crate::readiness::Readiness;
 use crate::record::ConnectionId;
 use crate::seam::Seam;
 
@@ -69,12 +69,20 @@ impl Driver {
     /// One turn: reads what the kernel has announced, tells the host, then does what the host
     /// wants. The host works on the events while its earlier commands are carried out.
     pub(crate) fn turn(&mut self, kernel_events: &Events) {
+        self.turn_on(
+            kernel_events
+                .iter()
+                .map(|event| (event.token(), Readiness::of(event))),
+        );
+    }
+
+    fn turn_on(&mut self, told: impl Iterator<Item = (Token, Readiness)>) {
         self.io.counters.turns += 1;
         self.io.now = Moment::now();
         self.parked_until = None;
         self.resume_waiting();
-        for event in kernel_events {
-            self.on_kernel_event(event);
+        for (token, readiness) in told {
+            self.on_readiness(token, readiness);
         }
         self.run_ready();
         self.fire_timers();
@@ -176,15 +184,15 @@ impl Driver {
         }
     }
 
-    fn on_kernel_event(&mut self, event: &KernelEvent) {
-        if event.token() == WAKER {
+    fn on_readiness(&mut self, token: Token, readiness: Readiness) {
+        if token == WAKER {
             return;
         }
         let io = &mut self.io;
-        let key = Key::of_token(event.token());
+        let key = Key::of_token(token);
         match self.entries.get_mut(key) {
             None => io.counters.stale_events += 1,
-            Some(Entry::Connection(connection)) => on_connection_event(connection, event, io),
+            Some(Entry::Connection(connection)) => connection.on_readiness(readiness, io),
             Some(Entry::Listener(listener)) => io.queue_listener(listener, key),
             Some(Entry::Dialing(_)) => self.progress_dial(key),
         }
@@ -437,22 +445,6 @@ impl Driver {
         self.io.counters.listeners = self.listeners.len() as u64;
         self.io.seam.counters.publish(&self.io.counters);
         self.io.events.publish(&self.io.seam.events)
-    }
-}
-
-fn on_connection_event(connection: &mut Connection, event: &KernelEvent, io: &mut Io) {
-    let ending = event.is_read_closed() || event.is_write_closed() || event.is_error();
-    connection.ending |= ending || event.is_priority();
-    connection.intake.broken |= event.is_error();
-    if event.is_readable() || ending {
-        connection.receive(io);
-    }
-    if event.is_writable() {
-        connection.send(io);
-    }
-    // What has arrived cannot be told without memory, but that the connection is no more can.
-    if event.is_error() && (connection.intake.starves() || !connection.state.delivers_input()) {
-        connection.end_on_error(io);
     }
 }
 

@@ -45,6 +45,7 @@ mod options;
 mod parking;
 mod poller;
 mod read;
+mod readiness;
 pub mod record;
 mod ring;
 mod runtime;
