@@ -2,19 +2,17 @@ import { type EventEmitter, once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import * as http from 'node:http'
 import * as http2 from 'node:http2'
+import * as https from 'node:https'
 import type * as net from 'node:net'
 import * as tls from 'node:tls'
 
 import { Aedes } from 'aedes'
 import test, { type ExecutionContext } from 'ava'
-import { Redis } from 'ioredis'
 import { attach, connect, createConnection, Server, Socket } from 'nodepoll/stream'
 import * as undici from 'undici'
 
 import { within } from './helpers/deadline.ts'
 import { startKafkaBroker } from './helpers/kafka-broker.ts'
-import { startPostgres } from './helpers/postgres.ts'
-import { startProgram, stopProgram } from './helpers/program.ts'
 import { startNetServer } from './helpers/server.ts'
 import { thriftClient, thriftServer } from './helpers/thrift-service.ts'
 import { untyped } from './helpers/untyped.ts'
@@ -101,6 +99,49 @@ test('tls.connect: over a socket of ours', async (t) => {
   await within(once(client, 'close'), 'the end')
 })
 
+test('https.request: createConnection gives TLS over a socket of ours', async (t) => {
+  const port = await listen(t, https.createServer({ key, cert }, echo))
+  const socket = asNet(connect(port, '127.0.0.1'))
+  const secure = tls.connect({ socket, ca: cert, servername: 'localhost' })
+  const asked = https.request({ method: 'POST', createConnection: () => secure })
+  const text = 'u'.repeat(300_000)
+  const answered = once(asked.end(text), 'response')
+  const [response] = (await within(answered, 'an answer')) as [http.IncomingMessage]
+  let body = ''
+  for await (const part of response) body += part
+  t.is(body, text)
+})
+
+test('ws: createConnection, and messages of all sizes', async (t) => {
+  interface WebSocket extends EventEmitter {
+    send(data: unknown, options?: object): void
+    close(): void
+  }
+  const { WebSocket, WebSocketServer } = untyped<{
+    WebSocket: new (url: string, options: object) => WebSocket
+    WebSocketServer: new (options: object) => EventEmitter
+  }>('ws')
+  const server = http.createServer()
+  new WebSocketServer({ server }).on('connection', (socket: WebSocket) => {
+    socket.on('message', (data: Buffer) => socket.send(data, { binary: true }))
+  })
+  const port = await listen(t, server)
+  let socket: Socket | undefined
+  const client = new WebSocket(`ws://127.0.0.1:${port}/`, {
+    createConnection: ({ host, port: at }: { host: string; port: number }) =>
+      (socket = connect({ host, port: at })),
+  })
+  await within(once(client, 'open'), 'an open socket')
+  for (const size of [0, 1, 125, 126, 65_536, 3_000_000]) {
+    client.send(Buffer.alloc(size, 'q'))
+    const [data] = (await within(once(client, 'message'), 'a message')) as [Buffer]
+    t.true(data.equals(Buffer.alloc(size, 'q')))
+  }
+  client.close()
+  await within(once(client, 'close'), 'the end')
+  if (socket?.closed === false) await within(once(socket, 'close'), 'the end of the socket')
+})
+
 test('undici: a connector', async (t) => {
   const port = await listen(t, http.createServer(echo))
   const client = new undici.Client(`http://127.0.0.1:${port}`, {
@@ -119,62 +160,6 @@ test('undici: a connector', async (t) => {
   const expected = Array.from(bodies, (_, index) => `body ${index}`)
   t.deepEqual(await within(Promise.all(bodies), 'all answers'), expected)
   await within(client.close(), 'the end')
-})
-
-const onPosix = process.platform === 'win32' ? test.skip : test.serial
-
-onPosix('ioredis: a connector', async (t) => {
-  const server = await startProgram(t, 'examples/resp/server.mjs', ['0'])
-  const { default: AbstractConnector } = untyped<{
-    default: new (timeoutMs: number) => { stream: unknown; connecting: boolean }
-  }>('ioredis/built/connectors/AbstractConnector.js')
-  class Connector extends AbstractConnector {
-    constructor() {
-      super(1000)
-    }
-    connect(): Promise<net.Socket> {
-      this.connecting = true
-      const socket = asNet(connect(server.port, '127.0.0.1'))
-      this.stream = socket
-      return Promise.resolve(socket)
-    }
-  }
-  const redis = new Redis({ Connector: Connector as never, retryStrategy: null })
-  t.teardown(() => redis.disconnect())
-  t.is(await within(redis.set('key', 'value'), 'a reply'), 'OK')
-  const values = await within(
-    Promise.all(Array.from({ length: 500 }, () => redis.get('key'))),
-    'many',
-  )
-  t.true(values.every((value) => value === 'value'))
-  t.true((redis as unknown as { stream: unknown }).stream instanceof Socket)
-  t.is(await redis.quit(), 'OK')
-  await stopProgram(t, server)
-})
-
-onPosix('pg: a stream', async (t) => {
-  const { port, isReal } = await startPostgres(t)
-  interface Client extends EventEmitter {
-    connect(): Promise<void>
-    query(text: string): Promise<{ rows: { value: string }[] }>
-    end(): Promise<void>
-  }
-  const pg = untyped<{ Client: new (options: object) => Client }>('pg')
-  const client = new pg.Client({
-    host: '127.0.0.1',
-    port,
-    user: 'test',
-    database: 'postgres',
-    keepAlive: true,
-    stream: () => new Socket(),
-  })
-  await within(client.connect(), 'a session')
-  const ask = async (text: string): Promise<string | undefined> =>
-    (await within(client.query(text), 'rows')).rows[0]?.value
-  t.is(await ask(`SELECT 'grüß dich' AS value`), 'grüß dich')
-  t.is((await ask(`SELECT repeat('x', 1000000) AS value`))?.length, 1_000_000)
-  if (isReal) t.regex((await ask('SELECT version() AS value')) ?? '', /^PostgreSQL /)
-  await within(client.end(), 'the end')
 })
 
 test('mysql2: client and server', async (t) => {

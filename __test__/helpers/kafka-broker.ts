@@ -2,7 +2,6 @@ import type { Socket } from 'node:net'
 
 import type { ExecutionContext } from 'ava'
 
-import { int16, int32 } from './postgres.ts'
 import { startNetServer } from './server.ts'
 
 const METADATA = 3
@@ -48,4 +47,16 @@ function metadata(topics: readonly string[], port: number): Buffer {
 
 function text(value: string): Buffer {
   return Buffer.concat([int16(value.length), Buffer.from(value)])
+}
+
+function int16(value: number): Buffer {
+  const bytes = Buffer.alloc(2)
+  bytes.writeInt16BE(value)
+  return bytes
+}
+
+function int32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32BE(value)
+  return bytes
 }
