@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import * as http from 'node:http'
 import * as http2 from 'node:http2'
 import * as https from 'node:https'
@@ -8,59 +7,12 @@ import type { EventEmitter } from 'node:events'
 import type { Duplex } from 'node:stream'
 import * as tls from 'node:tls'
 
-import * as grpc from '@grpc/grpc-js'
-import { Aedes } from 'aedes'
-import test, { type ExecutionContext } from 'ava'
-import fastify from 'fastify'
-import { attach, type Attached, createServer, type Socket } from 'nodepoll/stream'
+import test from 'ava'
+import { attach, createServer, type Socket } from 'nodepoll/stream'
 
+import { ask, cert, keepAlive, key, start } from './helpers/attached.ts'
 import { deferred, eventually, failureOf, within } from './helpers/deadline.ts'
 import { leakCheck } from './helpers/leaks.ts'
-import { untyped } from './helpers/untyped.ts'
-
-type Test = ExecutionContext<unknown>
-
-const key = readFileSync(new URL('../testdata/tls/key.pem', import.meta.url))
-const cert = readFileSync(new URL('../testdata/tls/certificate.pem', import.meta.url))
-
-/** Attaches a server to a free port of the loopback; it is ended by force after the test. */
-async function start(t: Test, server: EventEmitter): Promise<{ attached: Attached; port: number }> {
-  const attached = await attach(server, { host: '127.0.0.1', port: 0 })
-  t.teardown(() => attached.shutdown({ deadlineMs: 0, force: true }).catch(() => {}))
-  return { attached, port: (attached.address as net.AddressInfo).port }
-}
-
-interface Answer {
-  readonly status: number | undefined
-  readonly headers: http.IncomingHttpHeaders
-  readonly body: string
-}
-
-/** Asks a server by node:http or node:https. */
-function ask(options: https.RequestOptions, body?: string): Promise<Answer> {
-  const { request } = options.protocol === 'https:' ? https : http
-  const answered = new Promise<Answer>((resolve, reject) => {
-    const asked = request({ host: '127.0.0.1', ...options }, (response) => {
-      let text = ''
-      response.setEncoding('utf8').on('data', (part: string) => (text += part))
-      response.on('end', () => {
-        resolve({ status: response.statusCode, headers: response.headers, body: text })
-      })
-    })
-    asked.on('error', reject).end(body)
-  })
-  return within(answered, 'an answer')
-}
-
-/** An agent that keeps connections, and is destroyed with the test. */
-function keepAlive(t: Test, options: https.AgentOptions = {}): https.Agent {
-  const agent = new (options.ca === undefined ? http.Agent : https.Agent)({
-    keepAlive: true,
-    ...options,
-  })
-  t.teardown(() => agent.destroy())
-  return agent as https.Agent
-}
 
 /** Answers with method, path and body; counts the connections that it sees. */
 function echoing(sockets: Set<unknown>): http.RequestListener {
@@ -236,6 +188,19 @@ test('node:tls: a TLSSocket over an accepted socket, by hand', async (t) => {
   await within(once(client, 'close'), 'the end')
 })
 
+test('node:tls: an attached server ends when its clients have', async (t) => {
+  await leakCheck(t)
+  const server = tls.createServer({ key, cert }, (socket) => socket.pipe(socket))
+  const { attached, port } = await start(t, server)
+  const client = tls.connect({ port, host: '127.0.0.1', ca: cert, servername: 'localhost' })
+  await within(once(client, 'secureConnect'), 'a handshake')
+  const down = attached.shutdown()
+  client.write('under way')
+  t.is(String(await within(once(client, 'data'), 'an echo')), 'under way')
+  client.end()
+  await within(Promise.all([down, once(client, 'close')]), 'a shutdown')
+})
+
 for (const name of ['http2', 'http2 over tls']) {
   test(`node:${name}: streams of one session, which a shutdown lets finish`, async (t) => {
     await leakCheck(t)
@@ -271,137 +236,6 @@ for (const name of ['http2', 'http2 over tls']) {
     await within(down, 'a shutdown')
   })
 }
-
-test('fastify: its routes over a socket of ours', async (t) => {
-  const app = fastify()
-  app.post('/greet', (request) => ({ hello: request.body, ip: request.ip }))
-  await app.ready()
-  const { attached, port } = await start(t, app.server)
-  const headers = { 'content-type': 'application/json' }
-  const answer = await ask({ port, path: '/greet', method: 'POST', headers }, '"you"')
-  t.deepEqual(JSON.parse(answer.body), { hello: 'you', ip: '127.0.0.1' })
-  await within(attached.shutdown(), 'a shutdown')
-  await within(app.close(), 'the end of fastify')
-})
-
-test('express: its routes over a socket of ours', async (t) => {
-  type Handler = (
-    request: { params: object; ip: string },
-    response: { json(v: unknown): void },
-  ) => void
-  type App = http.RequestListener & { get(path: string, handler: Handler): void }
-  const app = untyped<() => App>('express')()
-  app.get('/users/:id', (request, response) => {
-    response.json({ ...request.params, ip: request.ip })
-  })
-  const { port } = await start(t, http.createServer(app))
-  const answer = await ask({ port, path: '/users/7' })
-  t.deepEqual(JSON.parse(answer.body), { id: '7', ip: '127.0.0.1' })
-})
-
-test('ws: messages of all sizes, both ways', async (t) => {
-  interface WebSocket extends EventEmitter {
-    send(data: unknown, options?: object): void
-    close(): void
-  }
-  const ws = untyped<{
-    WebSocket: new (url: string) => WebSocket
-    WebSocketServer: new (options: object) => EventEmitter
-  }>('ws')
-  const server = http.createServer()
-  new ws.WebSocketServer({ server }).on('connection', (socket: WebSocket) => {
-    socket.on('message', (data: Buffer, isBinary: boolean) => {
-      socket.send(data, { binary: isBinary })
-    })
-  })
-  const { attached, port } = await start(t, server)
-  const client = new ws.WebSocket(`ws://127.0.0.1:${port}/`)
-  await within(once(client, 'open'), 'an open socket')
-  for (const size of [0, 1, 125, 126, 65_536, 3_000_000]) {
-    client.send(Buffer.alloc(size, 'z'))
-    const [data] = (await within(once(client, 'message'), 'a message')) as [Buffer]
-    t.is(data.length, size)
-  }
-  client.close()
-  await within(once(client, 'close'), 'the end')
-  await within(attached.shutdown(), 'a shutdown')
-})
-
-/** A service whose messages are bytes, so that no compiler is needed. */
-const echo = {
-  say: {
-    path: '/Echo/Say',
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: (bytes: Buffer): Buffer => bytes,
-    requestDeserialize: (bytes: Buffer): Buffer => bytes,
-    responseSerialize: (bytes: Buffer): Buffer => bytes,
-    responseDeserialize: (bytes: Buffer): Buffer => bytes,
-  },
-} as const satisfies grpc.ServiceDefinition
-
-test('@grpc/grpc-js: calls over injected connections', async (t) => {
-  const server = new grpc.Server()
-  server.addService(echo, {
-    say: (call: grpc.ServerUnaryCall<Buffer, Buffer>, done: grpc.sendUnaryData<Buffer>) => {
-      done(null, Buffer.from(call.request.toString().toUpperCase()))
-    },
-  })
-  const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure())
-  const listener = createServer((socket) => injector.injectConnection(socket))
-  listener.listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  t.teardown(() => {
-    injector.destroy()
-    server.forceShutdown()
-    listener.close()
-  })
-  const Client = grpc.makeGenericClientConstructor(echo, 'Echo')
-  const { port } = listener.address() as net.AddressInfo
-  const client = new Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure())
-  t.teardown(() => client.close())
-  const say = (text: string): Promise<string> =>
-    new Promise((resolve, reject) => {
-      const call = client['say'] as (bytes: Buffer, done: grpc.requestCallback<Buffer>) => void
-      call.call(client, Buffer.from(text), (error, value) => {
-        if (error) reject(error)
-        else resolve(String(value))
-      })
-    })
-  const answers = await within(Promise.all(['a', 'b', 'c'].map(say)), 'three calls')
-  t.deepEqual(answers, ['A', 'B', 'C'])
-})
-
-interface MqttClient extends EventEmitter {
-  subscribeAsync(topic: string, options: object): Promise<unknown>
-  publishAsync(topic: string, text: string, options: object): Promise<unknown>
-  endAsync(force: boolean): Promise<void>
-}
-
-test('aedes: a message from one client of mqtt to another', async (t) => {
-  const mqtt = untyped<{ connectAsync(url: string): Promise<MqttClient> }>('mqtt')
-  const broker = await Aedes.createBroker()
-  const listener = createServer((socket) => broker.handle(socket as unknown as net.Socket))
-  listener.listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  const { port } = listener.address() as net.AddressInfo
-  t.teardown(async () => {
-    await new Promise<void>((resolve) => broker.close(resolve))
-    listener.close()
-  })
-  const [one, other] = await within(
-    Promise.all([0, 1].map(() => mqtt.connectAsync(`mqtt://127.0.0.1:${port}`))),
-    'two clients',
-  )
-  t.teardown(() => Promise.all([one?.endAsync(true), other?.endAsync(true)]))
-  await one?.subscribeAsync('news/#', { qos: 1 })
-  const message = new Promise<[string, Buffer]>((resolve) =>
-    one?.once('message', (topic: string, payload: Buffer) => resolve([topic, payload])),
-  )
-  await other?.publishAsync('news/today', 'nothing', { qos: 1 })
-  const [topic, payload] = await within(message, 'a message')
-  t.deepEqual([topic, payload.toString()], ['news/today', 'nothing'])
-})
 
 test('a server of node:net: its listener gets sockets of ours', async (t) => {
   const server = net.createServer((socket) => {
