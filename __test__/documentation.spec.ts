@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import test from 'ava'
 import { parse } from 'yaml'
 
+import { adviceFor } from '../scripts/servers.mjs'
 import {
   type Block,
   blocksOf,
@@ -14,6 +15,7 @@ import {
   root,
   runBlocks,
 } from './helpers/blocks.ts'
+import { serverNames, versionOfServer } from './helpers/real-server.ts'
 
 const run = promisify(execFile)
 
@@ -151,15 +153,49 @@ test('every error code has a heading of its own in docs/errors.md', (t) => {
   t.deepEqual(Array.from(headings, ([, code]) => code).toSorted(), codes.toSorted())
 })
 
+const manifests = [
+  'package.json',
+  'packages/nestjs/package.json',
+  'packages/moleculer/package.json',
+]
+
+/** The rows of the table of what is tested: page, library, version, against what. */
+function integrations(): string[][] {
+  const row = /^\| \[([^\]]+)\]\(([^)]+)\) *\|[^|]*\| ([^|]*?) *\| ([^|]*?) *\|$/gm
+  return Array.from(read('docs/guide/streams.md').matchAll(row), (match) => match.slice(1))
+}
+
 test('the versions in docs/guide/streams.md are those that the tests run', (t) => {
-  const { devDependencies } = JSON.parse(read('package.json')) as {
-    devDependencies: Record<string, string>
+  const known = manifests.map(
+    (path) => (JSON.parse(read(path)) as { devDependencies: object }).devDependencies,
+  )
+  const versions = Object.assign({}, ...known) as Record<string, string>
+  const rows = integrations()
+  t.true(rows.length > 15)
+  for (const [name = '', , version = ''] of rows) {
+    const expected = name.startsWith('node:') ? 'of Node 20.19 and later' : versions[name]
+    t.true(version === expected, `${name} ${version} is not ${expected}`)
   }
-  const rows = [
-    ...read('docs/guide/streams.md').matchAll(/^\| ([@\w/-]+) +\|.*\| (\d[\d.]+) +\|$/gm),
-  ]
-  t.true(rows.length > 10)
-  for (const [, name = '', version] of rows) t.is(devDependencies[name], version, name)
+})
+
+test('each page of docs/integrations stands in docs/guide/streams.md', (t) => {
+  const pages = integrations().flatMap(([, link = '']) => /[\w-]+\.md$/.exec(link) ?? [])
+  const own = [...new Set(pages)].filter((page) => page !== 'microservices.md')
+  t.deepEqual(own.toSorted(), readdirSync(join(root, 'docs/integrations')).toSorted())
+})
+
+test('the servers in docs/guide/streams.md are those of Debian 12', (t) => {
+  const system = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : ''
+  const told = integrations().flat().join('\n')
+  for (const name of serverNames) {
+    const [, version = ''] = new RegExp(`\\b${name}(?:ql)? ([\\d.]+)`, 'i').exec(told) ?? []
+    t.regex(version, /^\d/, name)
+    const found = versionOfServer(name)
+    if (found === undefined) t.log(adviceFor(name))
+    else if (system.includes('VERSION_CODENAME=bookworm')) {
+      t.true(`${found}.`.startsWith(`${version}.`), `${name} ${found} is not ${version}`)
+    }
+  }
 })
 
 test('the files of docs/guide/rpc-service.md are those of examples/rpc', (t) => {

@@ -142,25 +142,32 @@ test('ws: createConnection, and messages of all sizes', async (t) => {
   if (socket?.closed === false) await within(once(socket, 'close'), 'the end of the socket')
 })
 
-test('undici: a connector', async (t) => {
-  const port = await listen(t, http.createServer(echo))
-  const client = new undici.Client(`http://127.0.0.1:${port}`, {
-    pipelining: 4,
-    connect({ hostname, port: at }, done) {
-      const socket = connect({ host: hostname, port: at })
-      socket.once('connect', () => done(null, asNet(socket)))
-      socket.once('error', (error) => done(error, null))
-    },
+for (const isSecure of [false, true]) {
+  test(`undici: a connector for ${isSecure ? 'https' : 'http'}`, async (t) => {
+    const server = isSecure ? https.createServer({ key, cert }, echo) : http.createServer(echo)
+    const port = await listen(t, server)
+    const sockets = new Set<unknown>()
+    const client = new undici.Client(`${isSecure ? 'https' : 'http'}://localhost:${port}`, {
+      pipelining: 4,
+      connect({ hostname, port: at, servername }, done) {
+        const plain = asNet(connect({ host: hostname, port: at }))
+        sockets.add(plain)
+        const socket = isSecure ? tls.connect({ socket: plain, ca: cert, servername }) : plain
+        socket.once(isSecure ? 'secureConnect' : 'connect', () => done(null, socket))
+        socket.once('error', (error) => done(error, null))
+      },
+    })
+    t.teardown(() => client.destroy())
+    const bodies = Array.from({ length: 20 }, async (_, index) => {
+      const { body } = await client.request({ path: '/', method: 'POST', body: `body ${index}` })
+      return body.text()
+    })
+    const expected = Array.from(bodies, (_, index) => `body ${index}`)
+    t.deepEqual(await within(Promise.all(bodies), 'all answers'), expected)
+    t.is(sockets.size, 1)
+    await within(client.close(), 'the end')
   })
-  t.teardown(() => client.destroy())
-  const bodies = Array.from({ length: 20 }, async (_, index) => {
-    const { body } = await client.request({ path: '/', method: 'POST', body: `body ${index}` })
-    return body.text()
-  })
-  const expected = Array.from(bodies, (_, index) => `body ${index}`)
-  t.deepEqual(await within(Promise.all(bodies), 'all answers'), expected)
-  await within(client.close(), 'the end')
-})
+}
 
 test('mysql2: client and server', async (t) => {
   interface Connection extends EventEmitter {

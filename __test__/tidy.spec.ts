@@ -11,7 +11,9 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const overBudget: Readonly<Record<string, string>> = {}
 
 /** Lines over 100 columns that cannot be broken, by file, each with the reason. */
-const longLines: Readonly<Record<string, string>> = {}
+const longLines: Readonly<Record<string, string>> = {
+  'testdata/thrift/gen-nodejs/Echo.js': 'the compiler of Thrift has written it',
+}
 
 const LINE_MAX = 100
 const SAFETY_WORDS_MIN = 10

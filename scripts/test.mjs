@@ -5,8 +5,8 @@
 //                                  faults, JavaScript tests
 //   node scripts/test.mjs --all    all the steps below
 //
-// With CI=true, real servers that are not there are brought first: elsewhere tests without theirs are
-// skipped.
+// With CI=true, real servers that are not there are brought first: elsewhere tests without theirs
+// are skipped.
 //
 // What a step runs is written in package.json. A step that fails without naming a failed test
 // counts as one failure.

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { basename, delimiter, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -9,10 +9,17 @@ import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
 import { parse } from 'yaml'
 
+import { adviceFor } from '../../scripts/servers.mjs'
+import { startKafkaBroker } from './kafka-broker.ts'
+import { canHave, serverNames, startRealServer, usualPortOf } from './real-server.ts'
+
 const run = promisify(execFile)
 
 /** For a program of a document, on two loaded cores. */
 export const PROGRAM_MS = 20_000
+
+/** There is no Kafka in Debian: a broker of ours knows two topics. */
+const KAFKA_PORT = 9092
 
 export const root: string = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -36,6 +43,9 @@ export function blocksOf(place: string, text: string): Block[] {
   })
 }
 
+/** What programs of documents find beside them: a key with its certificate, generated code. */
+const besides = ['tls/key.pem', 'tls/certificate.pem', 'thrift/gen-nodejs']
+
 /** A folder in which `nodepoll` is installed, and which is gone after the test. */
 export function makeWorkshop(t: ExecutionContext): string {
   mkdirSync(join(root, 'target'), { recursive: true })
@@ -47,6 +57,9 @@ export function makeWorkshop(t: ExecutionContext): string {
   symlinkSync(root, join(folder, 'node_modules/nodepoll'), 'junction')
   symlinkSync(command, join(folder, 'node_modules/.bin/nodepoll'))
   chmodSync(command, 0o755)
+  for (const path of besides) {
+    symlinkSync(join(root, 'testdata', path), join(folder, basename(path)))
+  }
   return folder
 }
 
@@ -55,19 +68,23 @@ export function makeWorkshop(t: ExecutionContext): string {
  *
  * - `js`: a program. If its name ends in `server.mjs` it stays for the blocks after it, which find
  *   it although they name port 7000; 7001 is any port. All others come to an end by themselves. One
- *   that the `sh` block after it names is left to that.
+ *   that the `sh` block after it names is left to that. The usual port of a database or a broker
+ *   leads to one; where it cannot be had, the program is left out.
  * - `sh`: commands, that find `nodepoll` installed.
  * - `text` after one of them: what it prints, exactly.
  * - `json`, `yaml`: is parsed, and stays as a file if it has a name.
  */
 export async function runBlocks(t: ExecutionContext, blocks: readonly Block[]): Promise<void> {
   const folder = makeWorkshop(t)
+  const services = new Services(t)
   let port = '0'
   for (const [index, block] of blocks.entries()) {
     const { place, language, name = `${index}.${language}`, text } = block
     const path = join(folder, name)
     const isServer = language === 'js' && name.endsWith('server.mjs')
-    const content = text.replaceAll('7000', isServer ? '0' : port).replaceAll('7001', '0')
+    const own = text.replaceAll('7000', isServer ? '0' : port).replaceAll('7001', '0')
+    const content = language === 'js' ? await services.lead(own) : own
+    if (content === undefined) continue
     const next = blocks[index + 1]
     const isForShell = next?.language === 'sh' && next.text.includes(name)
     let printed: string | undefined
@@ -92,6 +109,43 @@ export async function runBlocks(t: ExecutionContext, blocks: readonly Block[]): 
     }
     if (printed !== undefined && next?.language === 'text') t.is(printed, next.text, place)
   }
+}
+
+/** The databases and brokers of the programs of a document, until the test ends. */
+class Services {
+  readonly #t: ExecutionContext
+  readonly #ports: Map<number, number> = new Map()
+
+  constructor(t: ExecutionContext) {
+    this.#t = t
+  }
+
+  /** A program that finds the servers that it names; none if one cannot be had. */
+  async lead(program: string): Promise<string | undefined> {
+    let led = program
+    for (const name of serverNames) {
+      const usualPort = usualPortOf(name)
+      if (!names(program, usualPort)) continue
+      if (!canHave(name)) {
+        this.#t.log(`a program is left out: ${adviceFor(name)}`)
+        return undefined
+      }
+      const start = async (): Promise<number> => (await startRealServer(this.#t, name)).port
+      led = await this.#leadTo(led, usualPort, start)
+    }
+    if (!names(program, KAFKA_PORT)) return led
+    return this.#leadTo(led, KAFKA_PORT, () => startKafkaBroker(this.#t, ['invoices', 'orders']))
+  }
+
+  async #leadTo(program: string, usualPort: number, start: () => Promise<number>): Promise<string> {
+    const port = this.#ports.get(usualPort) ?? (await start())
+    this.#ports.set(usualPort, port)
+    return program.replaceAll(`${usualPort}`, `${port}`)
+  }
+}
+
+function names(program: string, port: number): boolean {
+  return new RegExp(`\\b${port}\\b`).test(program)
 }
 
 /** That is done already. */

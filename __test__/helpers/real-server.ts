@@ -1,4 +1,10 @@
-import { type ChildProcess, execFile, spawn, type SpawnOptions } from 'node:child_process'
+import {
+  type ChildProcess,
+  execFile,
+  spawn,
+  type SpawnOptions,
+  spawnSync,
+} from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -35,6 +41,8 @@ interface Kind {
   /** Where the documents say that it listens. */
   readonly usualPort: number
   readonly program: string
+  /** What makes it tell its version, if that is not `--version`. */
+  readonly versionOption?: string
   /** Makes what it needs before its first start. */
   prepare?(place: Place): Promise<unknown>
   /** What its program is started with. */
@@ -123,6 +131,7 @@ const kinds: Readonly<Record<ServerName, Kind>> = {
   mosquitto: {
     usualPort: 1883,
     program: 'mosquitto',
+    versionOption: '-h',
     args({ folder }, port) {
       const settings = [
         `listener ${port} 127.0.0.1`,
@@ -161,6 +170,18 @@ function postgresHello(): Buffer {
   const bytes = Buffer.from(`\0\0\0\0\0\x03\0\0user\0${account.user}\0\0`)
   bytes.writeInt32BE(bytes.length)
   return bytes
+}
+
+export const serverNames: readonly ServerName[] = Object.keys(kinds) as ServerName[]
+
+/** The version of a server that is there, as its program says. */
+export function versionOfServer(name: ServerName): string | undefined {
+  const found = findServer(name)
+  if (found === undefined) return undefined
+  const { program, versionOption = '--version' } = kinds[name]
+  const env = { ...process.env, ...found.environment }
+  const { stdout } = spawnSync(found.programs[program] ?? '', [versionOption], { env })
+  return /\d+\.[\d.]+/.exec(String(stdout))?.[0]
 }
 
 /** The port at which a server is usually found. */

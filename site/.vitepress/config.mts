@@ -24,6 +24,23 @@ const learn = [
   page('Under what you already use', 'docs/guide/streams'),
   page('Microservices', 'docs/guide/microservices'),
 ]
+const integrations = [
+  page('node:http, node:https', 'docs/integrations/node-http'),
+  page('node:http2', 'docs/integrations/node-http2'),
+  page('node:tls', 'docs/integrations/node-tls'),
+  page('fastify', 'docs/integrations/fastify'),
+  page('express', 'docs/integrations/express'),
+  page('ws', 'docs/integrations/ws'),
+  page('@grpc/grpc-js', 'docs/integrations/grpc'),
+  page('undici', 'docs/integrations/undici'),
+  page('ioredis', 'docs/integrations/ioredis'),
+  page('pg', 'docs/integrations/pg'),
+  page('mysql2', 'docs/integrations/mysql2'),
+  page('mqtt', 'docs/integrations/mqtt'),
+  page('aedes', 'docs/integrations/aedes'),
+  page('thrift', 'docs/integrations/thrift'),
+  page('kafkajs', 'docs/integrations/kafkajs'),
+]
 const production = [
   page('Backpressure', 'docs/guide/backpressure'),
   page('Timeouts', 'docs/guide/timeouts'),
@@ -96,6 +113,7 @@ export default defineConfig({
     ],
     sidebar: [
       { text: 'Learn', items: learn },
+      { text: 'Integrations', items: integrations, collapsed: true },
       { text: 'To production', items: production },
       { text: 'Look up', items: lookUp },
       { text: 'More', items: more },

@@ -1,0 +1,3 @@
+service Echo {
+  string say(1: string text)
+}
