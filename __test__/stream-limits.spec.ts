@@ -10,7 +10,6 @@ import { connect, createServer, Socket, toDuplex } from 'nodepoll/stream'
 import { runChild } from './helpers/child.ts'
 import { deferred, eventually, settled, turn, within } from './helpers/deadline.ts'
 import { collectGarbage, leakCheck } from './helpers/leaks.ts'
-import { closed } from './helpers/parity.ts'
 import { openPair } from './helpers/server.ts'
 import { Stream } from './helpers/stream.ts'
 
@@ -283,17 +282,18 @@ test.serial('a pipe from one connection to another, both ways', async (t) => {
 
 test.serial('toDuplex goes on where handlers have read, and answers after FIN', async (t) => {
   await leakCheck(t)
-  let socket: Socket | undefined
+  const over = deferred()
   const { peer } = await openPair(
     t,
     {
       onRequest(connection) {
         if (connection.input.length < 5) return
         t.is(connection.input.readString(5), 'head ')
-        socket = toDuplex(connection, { allowHalfOpen: true })
+        const socket = toDuplex(connection, { allowHalfOpen: true })
         let text = ''
         socket.setEncoding('utf8').on('data', (part: string) => (text += part))
-        socket.on('end', () => setImmediate(() => socket?.end(text.toUpperCase())))
+        socket.on('end', () => setImmediate(() => socket.end(text.toUpperCase())))
+        socket.once('close', () => over.resolve())
       },
     },
     { allowHalfOpen: true },
@@ -301,7 +301,7 @@ test.serial('toDuplex goes on where handlers have read, and answers after FIN', 
   await peer.send('head body')
   peer.end(' and more')
   t.is((await peer.readToEnd()).toString(), 'BODY AND MORE')
-  await within(closed(socket as unknown as net.Socket), 'close')
+  await within(over.promise, 'close')
 })
 
 test.serial(

@@ -387,6 +387,25 @@ const scenarios: Record<string, Scenario> = {
     await over
   },
 
+  async 'one read for each readable event'(module, run) {
+    const { socket, peer } = await accept(module, run, { pauseOnConnect: true })
+    let total = 0
+    let longest = 0
+    const all = deferred()
+    socket.on('readable', () => {
+      const { length = 0 } = (socket.read() as Buffer | null) ?? {}
+      total += length
+      longest = Math.max(longest, length)
+      if (total === 1_000_000) all.resolve()
+    })
+    peer.write(Buffer.alloc(1_000_000))
+    await all.promise
+    run.log('socket', `no more than a chunk at once: ${longest <= 65_536}`)
+    const over = both(socket, peer)
+    peer.end()
+    await over
+  },
+
   async 'addresses and states'(module, run) {
     const { socket, peer } = await dial(module, run)
     const show = (): void => {

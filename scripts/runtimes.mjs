@@ -1,6 +1,7 @@
 // npm run test:runtimes: a round through the public API on every runtime that is supported, where
 // nodepoll is installed as a package; and on every Node the test of memory that nobody may take
-// away, which depends on the engine.
+// away, which depends on the engine, and those of sockets beside and instead of node:net's, which
+// depend on Node's streams.
 //
 // The runtimes are npm packages and come with npm, into a folder that is gone afterwards.
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -58,6 +59,13 @@ const deviations = {
   guard: { prints: '0 bytes, writing does nothing' },
 }
 
+/** Tests of the repository that every Node runs. */
+const specsOfNode = {
+  'H64, memory that nobody can take away': ['chunk-transfer'],
+  'sockets as those of node:net': ['stream-parity', 'stream-limits', 'stream-web'],
+  'sockets under other libraries': ['stream-servers', 'stream-frameworks', 'stream-clients'],
+}
+
 const checks = new Checks()
 await runScript(async () => {
   if (process.platform !== 'linux' || !process.report.getReport().header.glibcVersionRuntime) {
@@ -110,12 +118,14 @@ async function tryOut(project, { name, args, isNode }, executable) {
     })
   }
   if (!isNode) return
-  await checks.that(`${name}: H64, memory that nobody can take away`, () => {
-    const ava = join(root, 'node_modules/ava/entrypoints/cli.mjs')
-    const spec = '__test__/chunk-transfer.spec.ts'
-    const env = { ...process.env, FORCE_COLOR: '0' }
-    run({ folder: root, env }, executable, [ava, spec])
-  })
+  for (const [what, specs] of Object.entries(specsOfNode)) {
+    await checks.that(`${name}: ${what}`, () => {
+      const ava = join(root, 'node_modules/ava/entrypoints/cli.mjs')
+      const paths = specs.map((spec) => `__test__/${spec}.spec.ts`)
+      const env = { ...process.env, FORCE_COLOR: '0' }
+      run({ folder: root, env }, executable, [ava, ...paths])
+    })
+  }
 }
 
 /** Code and message of an error, as docs/platforms.md has them. */

@@ -19,6 +19,7 @@ export class Inflow {
   readonly #active: () => void
   #isWanted = false
   #isPushing = false
+  #isPushDue = false
   #isLast = false
   #hasEnded = false
 
@@ -48,16 +49,36 @@ export class Inflow {
   read(): void {
     this.#isWanted = true
     if (this.#connection.isPaused) this.#connection.resume()
-    if (!this.#isPushing) this.#push()
+    if (this.#isFlowing) this.#push()
+    else this.#pushLater()
   }
 
   /** Nothing more comes. */
   end(): void {
     this.#isLast = true
-    if (!this.#isPushing) this.#push()
+    this.#push()
+  }
+
+  /**
+   * Whether chunks go to listeners of 'data'. Those of 'readable' may read only once for each
+   * event, which suffices with node:net: they would never hear of a second chunk that was pushed
+   * before they have read the first one. So they get one a tick.
+   */
+  get #isFlowing(): boolean {
+    return this.#stream.readableFlowing !== false
+  }
+
+  #pushLater(): void {
+    if (this.#isPushDue) return
+    this.#isPushDue = true
+    process.nextTick(() => {
+      this.#isPushDue = false
+      this.#push()
+    })
   }
 
   #push(): void {
+    if (this.#isPushing || this.#isPushDue) return
     const { input } = this.#connection
     this.#isPushing = true
     try {
@@ -65,6 +86,7 @@ export class Inflow {
         this.#isWanted = false
         const chunk = takeChunk(input, Math.min(input.length, CHUNK_BYTES_MAX))
         if (this.#stream.push(chunk)) this.#isWanted = true
+        if (!this.#isFlowing) return this.#pushLater()
       }
       if (this.#isLast && input.length === 0) this.#finish()
     } catch (error) {
