@@ -53,6 +53,11 @@ function streamOf(redis: Redis): Socket {
   return (redis as unknown as { stream: Socket }).stream
 }
 
+/** An event, whatever errors come before it. */
+function told(redis: Redis, event: string): Promise<unknown> {
+  return new Promise((resolve) => redis.once(event, resolve))
+}
+
 const onRedis = testWith('redis')
 
 onRedis('ioredis: values of all kinds come back as they were', async (t, port) => {
@@ -146,13 +151,13 @@ onRedis('ioredis: a client connects again after its server was killed', async (t
   redis.on('error', () => {})
   const first = streamOf(redis)
   await redis.set('key', 'before')
-  const gone = once(redis, 'close')
+  const gone = told(redis, 'close')
   await server.kill()
   await within(gone, 'the end')
   t.true(first.destroyed)
   // Asked while nobody listens: it waits for the next connection.
   const reply = redis.set('key', 'after')
-  const ready = once(redis, 'ready')
+  const ready = told(redis, 'ready')
   await server.start()
   await within(ready, 'a new session')
   t.is(await within(reply, 'a reply'), 'OK')
