@@ -1,34 +1,17 @@
 // Builds dist/ from lib/: the compiled TypeScript, the native binding, the CommonJS entries.
-import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { copyFileSync, mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 
-const root = new URL('..', import.meta.url)
-const dist = new URL('dist/', root)
+import { compile } from './compile.mjs'
+import { root } from './packages.mjs'
 
-// Every Node that `engines` allows can require an ES module, so that both formats share one copy
-// of the code: an instance made through one is an instance for the other.
-const commonJsEntry = "module.exports = require('./index.js')\n"
-const commonJsTypes = "import nodepoll = require('./index.js')\nexport = nodepoll\n"
-
-/** The folders of dist/ that have an entry. */
-const entries = ['', 'rpc/', 'stream/']
-
-rmSync(dist, { recursive: true, force: true })
-const tsc = fileURLToPath(new URL('node_modules/typescript/bin/tsc', root))
-const compiled = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], {
-  cwd: root,
-  stdio: 'inherit',
-})
-if (compiled.status !== 0) process.exit(1)
+if (!compile(root)) process.exit(1)
 
 // The compiler takes no notice of the files the native build has written.
-mkdirSync(new URL('native/', dist), { recursive: true })
-for (const name of readdirSync(new URL('lib/native/', root))) {
+const source = join(root, 'lib/native')
+const target = join(root, 'dist/native')
+mkdirSync(target, { recursive: true })
+for (const name of readdirSync(source)) {
   if (name !== 'binding.d.cts' && !name.endsWith('.node')) continue
-  copyFileSync(new URL(`lib/native/${name}`, root), new URL(`native/${name}`, dist))
-}
-for (const folder of entries) {
-  writeFileSync(new URL(`${folder}index.cjs`, dist), commonJsEntry)
-  writeFileSync(new URL(`${folder}index.d.cts`, dist), commonJsTypes)
+  copyFileSync(join(source, name), join(target, name))
 }

@@ -2,15 +2,8 @@
 // one that no test uses. It reads the declarations that `npm run build` has made, in which nothing
 // internal is left.
 import { readdirSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-
-const entries = [
-  { entry: 'nodepoll', index: 'index.d.ts', folders: ['dist', 'dist/internal'] },
-  { entry: 'nodepoll/rpc', index: 'rpc/index.d.ts', folders: ['dist', 'dist/rpc'] },
-  { entry: 'nodepoll/stream', index: 'stream/index.d.ts', folders: ['dist/stream'] },
-]
+import { entriesOf, readManifest, root } from './packages.mjs'
 
 const tests = readdirSync(`${root}__test__`)
   // That one lists the names.
@@ -36,9 +29,10 @@ process.exitCode = missing === 0 ? 0 : 1
 /** What is exported, and the members of exported classes and interfaces with those they inherit. */
 function publicNames() {
   const names = new Map()
-  for (const { entry, index, folders } of entries) {
-    const exported = exportedNames(index)
-    const declared = declarations(folders)
+  for (const { name: entry, folder } of entriesOf(readManifest(root))) {
+    const exported = exportedNames(`${folder}index.d.ts`)
+    // What an entry declares itself is what it exports, whatever else has that name.
+    const declared = declarations(['dist', 'dist/internal', `dist/${folder}`])
     names.set(
       entry,
       exported.filter((name) => !name.startsWith('type ')),

@@ -1,8 +1,11 @@
-// The first example of README.md, in every format that somebody may write it in.
+// The first example of a README, in every format that somebody may write it in.
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 
-import { root } from './pack.mjs'
+import { root } from './packages.mjs'
 import { run, start } from './project.mjs'
 import { PlainError } from './requirements.mjs'
 
@@ -20,22 +23,30 @@ const strict = {
   lib: ['es2022'],
 }
 
+/** What is compiled under strict checks, by what that is for. */
+export const compilations = {
+  'as ES modules of Node': { ending: 'mts', module: 'nodenext' },
+  'as CommonJS of Node': { ending: 'cts', module: 'nodenext' },
+  'for a bundler': { ending: 'ts', module: 'esnext', moduleResolution: 'bundler' },
+}
+
 /** The programs up to the first that ends by itself, and what that one prints. */
-export function firstExample() {
-  const text = readFileSync(join(root, 'README.md'), 'utf8')
+export function firstExample(folder = root) {
+  const text = readFileSync(join(folder, 'README.md'), 'utf8')
   const blocks = [...text.matchAll(/^```([^\n]+)\n(.*?)^```$/gms)]
   const servers = []
   for (const [index, [, info, source]] of blocks.entries()) {
     const [language, name = ''] = info.split(' ')
-    if (language !== 'js') continue
-    if (name.endsWith('server.mjs')) {
+    if (!['js', 'ts'].includes(language)) continue
+    if (/(server|service)\.\w+$/.test(name)) {
       servers.push(source)
       continue
     }
     const [, next, expected] = blocks[index + 1] ?? []
-    if (next === 'text') return { servers, client: source, expected }
+    const port = /\bport: (\d+)/.exec(servers[0])?.[1]
+    if (next === 'text') return { servers, client: source, expected, port }
   }
-  throw new PlainError('README.md has no program with its output.')
+  throw new PlainError(`README.md of ${folder} has no program with its output.`)
 }
 
 export function runAsModules(project, example) {
@@ -57,40 +68,59 @@ export function runInWorkers(project, example) {
 /** `ending` is that of the source; what comes of it is run. */
 export function runCompiled(project, example, { ending, ...options }) {
   const isCommonJs = ending === 'cts'
-  const compiled = join(project.folder, 'compiled')
-  const compilerOptions = { ...strict, ...options, outDir: compiled }
-  const compile = (source) => {
+  const compilerOptions = { ...strict, ...options, outDir: 'compiled' }
+  const transform = (source) => {
     const file = `example.${ending}`
     writeFileSync(join(project.folder, file), isCommonJs ? asTypedCommonJs(source) : source)
-    const config = JSON.stringify({ compilerOptions, files: [file] })
-    writeFileSync(join(project.folder, 'tsconfig.json'), config)
-    run(project, process.execPath, [join(root, 'node_modules/typescript/bin/tsc')])
-    return readFileSync(join(compiled, file.replace('ts', 'js')), 'utf8')
+    compile(project, compilerOptions, file)
+    return readFileSync(join(project.folder, 'compiled', file.replace('ts', 'js')), 'utf8')
   }
-  return runExample(project, example, isCommonJs ? 'cjs' : 'mjs', compile)
+  return runExample(project, example, isCommonJs ? 'cjs' : 'mjs', transform)
+}
+
+/** Throws what is wrong with a file or with our declarations. Those of others are not ours. */
+function compile({ folder, env }, compilerOptions, file) {
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: [file] }))
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  const options = { cwd: folder, env, encoding: 'utf8' }
+  const { status, stdout } = spawnSync(process.execPath, [tsc, '--pretty', 'false'], options)
+  const problems = stdout.split('\n').filter((line) => line !== '' && !isOfOthers(line))
+  if (problems.length > 0 || status === null) throw new Error(problems.join('\n'))
+}
+
+/** Whether a line of the compiler is about declarations of others, or goes on about something. */
+function isOfOthers(line) {
+  return /^(\s|node_modules\/(?!@?nodepoll\/))/.test(line)
 }
 
 /** Runs servers and client, which find each other at a port of their own. */
 async function runExample(project, example, ending, transform, first = []) {
-  const write = (name, source, port) => {
+  const port = await freePort()
+  const write = (name, source) => {
     const path = join(project.folder, `${name}.${ending}`)
-    writeFileSync(path, transform(source.replaceAll('7000', port)))
+    writeFileSync(path, transform(source.replaceAll(example.port, port)))
     return path
   }
   const started = []
-  let port = '0'
   try {
     for (const [index, source] of example.servers.entries()) {
-      const server = await start(project, [...first, write(`server${index}`, source, '0')])
-      started.push(server)
-      port = /\d+$/.exec(server.line)?.[0]
+      started.push(await start(project, [...first, write(`server${index}`, source)]))
     }
-    const path = write('client', example.client, port)
-    const output = run(project, process.execPath, [...first, path])
+    const output = run(project, process.execPath, [...first, write('client', example.client)])
     if (output !== example.expected) throw new Error(`it says:\n${output}`)
   } finally {
     for (const { stop } of started) stop()
   }
+}
+
+/** A port on which nobody listens now: the examples name one, for both of their ends. */
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address()
+  server.close()
+  await once(server, 'close')
+  return String(port)
 }
 
 /** The same program for `require`, which has no `await` outside of functions. */

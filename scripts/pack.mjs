@@ -1,32 +1,23 @@
 // Makes the tarballs that are published, and nothing is published that was not made here.
 //
-//   node scripts/pack.mjs                    nodepoll, and the native library built here
-//   node scripts/pack.mjs --artifacts DIR    nodepoll, and every platform's library from DIR
+//   node scripts/pack.mjs                    with the native library built here
+//   node scripts/pack.mjs --artifacts DIR    with every platform's library from DIR
 //
 //   --repository URL    where the sources are: provenance wants to see it in each package
 //   --list              prints what they contain: testdata/package-contents.txt
 //
-// They come to target/packages/. What is in npm/ is filled with libraries, licences and the
-// version; in the package of JavaScript the platform packages become optional dependencies.
+// They come to target/packages/. What is in npm/ is filled with libraries and licences; in nodepoll
+// the platform packages become optional dependencies. The packages for frameworks are built first.
 import { spawnSync } from 'node:child_process'
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join, relative, sep } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { problemOfAge, problemsOfBinary } from './binary.mjs'
+import { frameworkFolders, platformFolders, readManifest, root } from './packages.mjs'
 import { PlainError } from './requirements.mjs'
-import { isMain, runScript } from './setup.mjs'
+import { isMain, runScript, setupFrameworks } from './setup.mjs'
 
-export const root = fileURLToPath(new URL('..', import.meta.url))
 export const output = join(root, 'target/packages')
 
 /** What comes with each library, since others' works are compiled into it. */
@@ -55,27 +46,23 @@ const published = [
 /** What it does not: only those who work on it do. */
 const ours = ['napi', 'scripts', 'devDependencies', 'ava']
 
-export function readManifest(folder) {
-  return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-}
-
-/** The folders of the platform packages, by platform: `linux-x64-gnu` … */
-export function platformFolders() {
-  const names = readdirSync(join(root, 'npm')).toSorted()
-  return new Map(names.map((name) => [name, join(root, 'npm', name)]))
-}
-
 /**
- * Packs. The result says of each package its `name`, the path of its `tarball`, its `files` and
- * its unpacked size.
+ * Packs `main`, which is nodepoll, and lists of `platforms` and `frameworks`. The result says of
+ * each package its `name`, the path of its `tarball`, its `files` and its unpacked size.
  */
-export function pack({ artifacts, repository } = {}) {
+export async function pack({ artifacts, repository } = {}) {
   rmSync(output, { recursive: true, force: true })
-  const links = repository === undefined ? {} : linksTo(repository)
   const libraries = artifacts === undefined ? builtLibraries() : artifactLibraries(artifacts)
-  const main = stageMain(links)
-  const platforms = libraries.map(({ platform, path }) => stagePlatform(platform, path, links))
-  return [main, ...platforms].map(tarballOf)
+  await setupFrameworks()
+  return {
+    main: tarballOf(stageMain(repository)),
+    platforms: libraries.map(({ platform, path }) =>
+      tarballOf(stagePlatform(platform, path, repository)),
+    ),
+    frameworks: [...frameworkFolders().values()].map((folder) =>
+      tarballOf(stageFramework(folder, repository)),
+    ),
+  }
 }
 
 /** The libraries that were built here: usually one. */
@@ -102,31 +89,44 @@ function artifactLibraries(folder) {
   return libraries
 }
 
-function stageMain(links) {
-  const manifest = readManifest(root)
-  const folder = stage(manifest.name)
+function stageMain(repository) {
+  const { version } = readManifest(root)
   const optionalDependencies = Object.fromEntries(
-    [...platformFolders().values()].map((each) => [readManifest(each).name, manifest.version]),
+    [...platformFolders().values()].map((each) => [readManifest(each).name, version]),
   )
+  return stageBuilt(root, repository, { optionalDependencies })
+}
+
+function stageFramework(source, repository) {
+  const { status, stdout, stderr } = npm(['run', '--silent', 'build'], source)
+  if (status !== 0) throw new PlainError(`${source} could not be built:\n${stdout}${stderr}`)
+  return stageBuilt(source, repository)
+}
+
+/** A package of what was built into dist/. */
+function stageBuilt(source, repository, more = {}) {
+  const manifest = readManifest(source)
   const unknown = Object.keys(manifest).filter((key) => ![...published, ...ours].includes(key))
   if (unknown.length > 0) throw new PlainError(`Is this to be published: ${unknown.join()}?`)
   const kept = Object.fromEntries(published.map((key) => [key, manifest[key]]))
-  write(folder, { ...kept, ...links, optionalDependencies })
-  for (const name of ['README.md', 'LICENSE']) cpSync(join(root, name), join(folder, name))
-  cpSync(join(root, 'dist'), join(folder, 'dist'), {
+  const folder = stage(manifest.name)
+  write(folder, { ...kept, ...linksTo(repository, source), ...more })
+  cpSync(join(source, 'README.md'), join(folder, 'README.md'))
+  cpSync(join(root, 'LICENSE'), join(folder, 'LICENSE'))
+  cpSync(join(source, 'dist'), join(folder, 'dist'), {
     recursive: true,
     filter: (path) => !path.endsWith('.node'),
   })
   return folder
 }
 
-function stagePlatform(platform, library, links) {
+function stagePlatform(platform, library, repository) {
   const source = platformFolders().get(platform)
   const manifest = readManifest(source)
   const problems = problemsOfBinary(library, manifest)
   if (problems.length > 0) throw new PlainError(problems.join('\n'))
   const folder = stage(manifest.name)
-  write(folder, { ...manifest, ...links })
+  write(folder, { ...manifest, ...linksTo(repository, source) })
   cpSync(join(source, 'README.md'), join(folder, 'README.md'))
   cpSync(join(root, 'LICENSE'), join(folder, 'LICENSE'))
   cpSync(join(root, NOTICES), join(folder, NOTICES))
@@ -144,12 +144,15 @@ function write(folder, manifest) {
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`)
 }
 
-function linksTo(url) {
-  return {
-    repository: { type: 'git', url: `git+${url}.git` },
-    homepage: `${url}#readme`,
-    bugs: `${url}/issues`,
-  }
+/** What a package says of where it comes from, if that is known: the folder `source` of `url`. */
+function linksTo(url, source) {
+  if (url === undefined) return {}
+  const bugs = `${url}/issues`
+  const repository = { type: 'git', url: `git+${url}.git` }
+  const directory = relative(root, source).replaceAll(sep, '/')
+  if (directory === '') return { repository, homepage: `${url}#readme`, bugs }
+  const homepage = `${url}/tree/HEAD/${directory}#readme`
+  return { repository: { ...repository, directory }, homepage, bugs }
 }
 
 function tarballOf(folder) {
@@ -190,7 +193,7 @@ export function contentsOf(packages) {
 }
 
 if (isMain(import.meta.url)) {
-  await runScript(() => {
+  await runScript(async () => {
     const { values } = parseArgs({
       options: {
         artifacts: { type: 'string' },
@@ -198,7 +201,8 @@ if (isMain(import.meta.url)) {
         list: { type: 'boolean' },
       },
     })
-    const packages = pack(values)
+    const { main, platforms, frameworks } = await pack(values)
+    const packages = [main, ...platforms, ...frameworks]
     if (values.list) return console.log(contentsOf(packages).join('\n'))
     for (const { tarball, bytes } of packages) {
       console.log(`${tarball}  ${(bytes / 1024).toFixed(0)} KiB unpacked`)

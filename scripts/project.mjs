@@ -1,5 +1,5 @@
-// An empty project outside of the repository, with nodepoll installed from its tarballs: what
-// somebody has who knows npm, and nothing of Rust or of this repository.
+// A project outside of the repository, with nodepoll installed from its tarballs: what somebody has
+// who knows npm, and nothing of Rust or of this repository.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
@@ -15,23 +15,52 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 
-import { npm, root } from './pack.mjs'
+import { npm } from './pack.mjs'
+import { readManifest, root } from './packages.mjs'
 import { PlainError } from './requirements.mjs'
 
 /** A program that takes longer hangs. */
 const DEADLINE_MS = 60_000
 
-/** Makes a project; `remove` it in the end. */
+/** Makes a project, empty but for the packages; `remove` it in the end. */
 export function makeProject(packages) {
+  const project = emptyProject()
+  install(project, packages)
+  return project
+}
+
+/**
+ * Makes a project that has packages `names` already, out of a folder `modules` with them and all
+ * that they need, and adds ours. Offline npm cannot look for peers, so that it does not: whether
+ * they are there is to be asked of `npm ls`.
+ */
+export function makeProjectOver({ names, modules }, packages) {
+  const versionOf = (name) => readManifest(join(modules, name)).version
+  const dependencies = Object.fromEntries(names.map((name) => [name, versionOf(name)]))
+  const project = emptyProject({ dependencies })
+  // Neither npm's notes of what is there nor the link to this repository.
+  const left = ['nodepoll', '.package-lock.json'].map((name) => join(modules, name))
+  const filter = (path) => !left.includes(path)
+  const target = join(project.folder, 'node_modules')
+  cpSync(modules, target, { recursive: true, verbatimSymlinks: true, filter })
+  install(project, packages, ['--legacy-peer-deps'])
+  return project
+}
+
+function emptyProject(more = {}) {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'nodepoll-project-')))
-  const project = { folder, env: environmentOf(folder), remove: () => remove(folder) }
-  const manifest = { name: 'project', private: true, type: 'module' }
+  const manifest = { name: 'project', private: true, type: 'module', ...more }
   writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest))
+  return { folder, env: environmentOf(folder), remove: () => remove(folder) }
+}
+
+function install(project, packages, options = []) {
   const tarballs = packages.map(({ tarball }) => tarball)
-  const result = npm(['install', '--no-audit', '--no-fund', ...tarballs], folder, project.env)
-  if (result.status === 0) return project
+  const args = ['install', '--no-audit', '--no-fund', ...options, ...tarballs]
+  const { status, stderr, error } = npm(args, project.folder, project.env)
+  if (status === 0) return
   project.remove()
-  throw new PlainError(`npm install failed:\n${result.stderr}`)
+  throw new PlainError(`npm install failed:\n${error?.message ?? stderr}`)
 }
 
 /** Node alone on the path, npm offline and with an empty cache, nothing that npm has set. */
@@ -65,6 +94,13 @@ export function addNodeTypes({ folder }) {
       recursive: true,
     })
   }
+}
+
+/** What npm says to a command; a failure is thrown with it. */
+export function runNpm({ folder, env }, args) {
+  const { status, stdout, stderr } = npm(args, folder, env)
+  if (status !== 0) throw new Error(stderr)
+  return stdout
 }
 
 /** Runs a program of the project to its end; a failure is thrown with what it has said. */

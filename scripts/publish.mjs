@@ -1,30 +1,39 @@
-// Publishes what scripts/pack.mjs has made, with provenance: the libraries first, so that nodepoll
-// is never there without them. What the registry has already is left out, so that a run which
-// failed half-way can be repeated. Only .github/workflows/release.yml runs it.
+// Publishes what scripts/pack.mjs has made, with provenance: the libraries first and the packages for
+// frameworks last, so that nothing is ever there without what it needs. What the registry has
+// already is left out, so that a run which failed half-way can be repeated. Only .github/workflows/release.yml runs it.
 //
 //   node scripts/publish.mjs [--dry-run]
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { npm, output, platformFolders, readManifest, root } from './pack.mjs'
+import { npm, output } from './pack.mjs'
+import { frameworkFolders, platformFolders, readManifest, root } from './packages.mjs'
 import { PlainError } from './requirements.mjs'
 import { isMain, runScript } from './setup.mjs'
 
 function publishAll(isDry) {
   const { version } = readManifest(root)
-  const [main, ...libraries] = readdirSync(output)
-    .filter((file) => file.endsWith('.tgz'))
-    .toSorted((a, b) => a.length - b.length)
-  const count = platformFolders().size
-  if (libraries.length !== count) {
-    throw new PlainError(`There are ${libraries.length} packages of libraries, and not ${count}.`)
+  const folders = [...platformFolders().values(), root, ...frameworkFolders().values()]
+  const names = folders.map((folder) => readManifest(folder).name)
+  const files = names.map((name) => fileOf(name, version))
+  const found = readdirSync(output).filter((file) => file.endsWith('.tgz'))
+  const missing = files.filter((file) => !found.includes(file))
+  const unknown = found.filter((file) => !files.includes(file))
+  if (missing.length + unknown.length > 0) {
+    throw new PlainError(
+      `Missing: ${missing.join() || 'none'}. Unknown: ${unknown.join() || 'none'}.`,
+    )
   }
-  for (const file of [...libraries, main]) publish(file, version, isDry)
+  for (const [index, name] of names.entries()) publish(name, files[index], version, isDry)
   writeFileSync(join(output, 'notes.md'), notesOf(version))
 }
 
-function publish(file, version, isDry) {
-  const name = file.replace(`-${version}.tgz`, '').replace('nodepoll-native', '@nodepoll/native')
+/** What npm calls the tarball of a package. */
+function fileOf(name, version) {
+  return `${name.replace('@', '').replace('/', '-')}-${version}.tgz`
+}
+
+function publish(name, file, version, isDry) {
   if (npm(['view', `${name}@${version}`, 'version'], root).stdout.trim() === version) {
     console.log(`${name}@${version} is published already`)
     return

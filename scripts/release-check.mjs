@@ -14,7 +14,8 @@ import { parseArgs } from 'node:util'
 import { describeBinary, problemOfAge, problemsOfBinary } from './binary.mjs'
 import { Checks } from './checks.mjs'
 import { areNoticesCurrent } from './notices.mjs'
-import { npm, platformFolders, readManifest, root } from './pack.mjs'
+import { npm } from './pack.mjs'
+import { entriesOf, frameworkFolders, platformFolders, readManifest, root } from './packages.mjs'
 import { runScript } from './setup.mjs'
 import { versions } from './versions.mjs'
 
@@ -24,7 +25,9 @@ const { values: options } = parseArgs({
 const checks = new Checks()
 await runScript(async () => {
   await checkVersions()
+  await checkEntries()
   await checkPlatforms()
+  await checkFrameworks()
   await checkTools()
   if (options.artifacts !== undefined) await checkArtifacts(options.artifacts)
   if (options.tag !== undefined) await checkTag(options.tag)
@@ -42,6 +45,40 @@ async function checkVersions() {
     for (const [place, found] of all) equal(found, version, `the version in ${place}`)
     return `${version} in ${all.length} places`
   })
+}
+
+/** Each entry is there in both formats, with types, also for compilers that know no `exports`. */
+async function checkEntries() {
+  for (const folder of [root, ...frameworkFolders().values()]) {
+    const manifest = readManifest(folder)
+    await checks.that(`the entries of ${manifest.name} are where they are built`, () => {
+      const [main, ...others] = entriesOf(manifest).map((entry) => `${entry.folder}index`)
+      const exported = [main, ...others].map((index) => [pathOf(index), formatsOf(index)])
+      const older = others.map((index) => [pathOf(index).slice(2), [`./dist/${index}.d.cts`]])
+      const all = { ...Object.fromEntries(exported), './package.json': './package.json' }
+      same(manifest.exports, all, 'exports')
+      same(manifest.typesVersions?.['*'] ?? {}, Object.fromEntries(older), 'typesVersions')
+      equal(manifest.main, `./dist/${main}.cjs`, 'main')
+      equal(manifest.types, `./dist/${main}.d.cts`, 'types')
+      return exported.map(([path]) => path).join(', ')
+    })
+  }
+}
+
+/** How `exports` calls what is imported: `.` is in `index`, `./rpc` in `rpc/index`. */
+function pathOf(index) {
+  return `./${index}`.replace(/\/index$/, '')
+}
+
+function formatsOf(index) {
+  return {
+    import: { types: `./dist/${index}.d.ts`, default: `./dist/${index}.js` },
+    require: { types: `./dist/${index}.d.cts`, default: `./dist/${index}.cjs` },
+  }
+}
+
+function same(actual, expected, what) {
+  equal(JSON.stringify(actual), JSON.stringify(expected), what)
 }
 
 /** Names of targets, folders and loader agree, and each package is for what its name says. */
@@ -79,6 +116,36 @@ async function checkPlatforms() {
       }
     })
   }
+}
+
+/** The packages for frameworks need nothing but peers, and these are what their code imports. */
+async function checkFrameworks() {
+  const { engines, license, version } = readManifest(root)
+  for (const [framework, folder] of frameworkFolders()) {
+    await checks.that(`packages/${framework} needs what it imports, as peers, and no more`, () => {
+      const manifest = readManifest(folder)
+      equal(manifest.name, `@nodepoll/${framework}`, 'its name')
+      equal(manifest.engines.node, engines.node, 'the Node it needs')
+      equal(manifest.license, license, 'its license')
+      equal(manifest.peerDependencies.nodepoll, `^${version}`, 'the nodepoll it needs')
+      for (const field of ['dependencies', 'optionalDependencies', 'bundleDependencies']) {
+        equal(manifest[field], undefined, field)
+      }
+      const peers = Object.keys(manifest.peerDependencies).toSorted()
+      equal(peers.join(), importsOf(join(folder, 'lib')).join(), 'the list of its peers')
+      return peers.join(', ')
+    })
+  }
+}
+
+/** The packages that files of a folder import. */
+function importsOf(folder) {
+  const texts = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'))
+  const imports = texts.flatMap((text) => [...text.matchAll(/^(?:import\b.*|\}) from '([^']+)'/gm)])
+  const packages = imports
+    .map(([, path]) => /^(?:@[^/]+\/)?[^/]+/.exec(path)[0])
+    .filter((name) => !name.startsWith('.') && !name.startsWith('node:'))
+  return [...new Set(packages)].toSorted()
 }
 
 /** By the conventions of napi-rs: `x86_64-unknown-linux-gnu` is `linux-x64-gnu`. */

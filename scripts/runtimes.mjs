@@ -9,7 +9,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { Checks } from './checks.mjs'
-import { npm, pack, root } from './pack.mjs'
+import { npm, pack } from './pack.mjs'
+import { root } from './packages.mjs'
 import { makeProject, run } from './project.mjs'
 import { PlainError } from './requirements.mjs'
 import { runScript } from './setup.mjs'
@@ -72,7 +73,8 @@ await runScript(async () => {
     return console.log('skipped: the runtimes that are tried here are for Linux with glibc')
   }
   const folder = mkdtempSync(join(tmpdir(), 'nodepoll-runtimes-'))
-  const project = makeProject(pack())
+  const { main, platforms } = await pack()
+  const project = makeProject([main, ...platforms])
   try {
     install(folder)
     cpSync(join(root, '__test__/runtimes'), project.folder, { recursive: true })

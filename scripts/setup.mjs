@@ -20,9 +20,8 @@ import {
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+import { frameworkFolders, root } from './packages.mjs'
 import { requireNode, requireRust, PlainError } from './requirements.mjs'
-
-const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** Where what is built for this repository alone is put. */
 export const setupFolder = join(root, '.setup')
@@ -30,6 +29,9 @@ const executable = process.platform === 'win32' ? '.exe' : ''
 
 /** Where the load generator is put, whatever cargo's target directory is. */
 export const loadgenPath = join(setupFolder, `nodepoll-loadgen${executable}`)
+
+/** What makes the TypeScript build. */
+const builders = ['build', 'compile', 'packages'].map((name) => `scripts/${name}.mjs`)
 
 const steps = [
   {
@@ -49,7 +51,7 @@ const steps = [
   },
   {
     name: 'TypeScript build',
-    sources: ['lib', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'],
+    sources: ['lib', 'package.json', 'tsconfig.json', 'tsconfig.build.json', ...builders],
     exists: () => existsSync(join(root, 'dist/index.cjs')),
     run: () => execute('npm', ['run', '--silent', 'build']),
   },
@@ -75,11 +77,11 @@ const steps = [
     exists: () => existsSync(join(root, 'benchmark/report/node_modules')),
     run: () => installPackages('benchmark/report'),
   },
-  ...['nestjs', 'moleculer'].map((name) => ({
+  ...Array.from(frameworkFolders(), ([name, folder]) => ({
     name: `packages of ${name}`,
     sources: [`packages/${name}/package-lock.json`],
     option: 'withPackages',
-    exists: () => existsSync(join(root, `packages/${name}/node_modules`)),
+    exists: () => existsSync(join(folder, 'node_modules')),
     run: () => installPackages(`packages/${name}`),
   })),
   {
@@ -96,11 +98,19 @@ const steps = [
  * are those that not everybody needs: `withLoadgen`, `withSite`, `withReport`, `withPackages`,
  * `withRivals`.
  */
-export async function setup(wanted = {}) {
+export function setup(wanted = {}) {
+  return runSteps(steps.filter(({ option }) => option === undefined || wanted[option]))
+}
+
+/** Brings what the packages for frameworks are built and tried with, and nothing else. */
+export function setupFrameworks() {
+  return runSteps(steps.filter(({ option }) => option === 'withPackages'))
+}
+
+async function runSteps(due) {
   mkdirSync(setupFolder, { recursive: true })
   let isRustChecked = false
-  for (const step of steps) {
-    if (step.option !== undefined && !wanted[step.option]) continue
+  for (const step of due) {
     const stamp = stampOf(step.name)
     // Taken before the step runs: what is edited meanwhile counts as not yet built.
     const hash = hashOf(step.sources)

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 
 import { Checks } from './checks.mjs'
-import { root } from './pack.mjs'
+import { root } from './packages.mjs'
 
 /** One for each system that the code tells apart; processors make no difference to it. */
 const targets = ['x86_64-pc-windows-msvc', 'aarch64-apple-darwin', 'aarch64-unknown-linux-musl']

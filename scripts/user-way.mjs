@@ -1,24 +1,36 @@
-// npm run test:user: the way of a user. Packs, looks at the packages, installs them without a
+// npm run test:user: the way of a user. Packs, looks at the packages, installs nodepoll without a
 // network into an empty project where there is no Rust, and runs the first example of README.md
-// there in every format and in a worker.
+// there in every format and in a worker; then the same for each package for a framework, where that
+// framework is.
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { problemsOfBinary } from './binary.mjs'
 import { Checks } from './checks.mjs'
-import { firstExample, runAsCommonJs, runAsModules, runCompiled, runInWorkers } from './example.mjs'
-import { contentsOf, pack, readManifest, root } from './pack.mjs'
+import {
+  compilations,
+  firstExample,
+  runAsCommonJs,
+  runAsModules,
+  runCompiled,
+  runInWorkers,
+} from './example.mjs'
+import { contentsOf, pack } from './pack.mjs'
+import { readManifest, root } from './packages.mjs'
 import { addNodeTypes, makeProject, run } from './project.mjs'
 import { runScript } from './setup.mjs'
+import { checkFramework } from './user-way-framework.mjs'
 
 const LIST = 'testdata/package-contents.txt'
 
 const checks = new Checks()
 await runScript(async () => {
-  const packages = pack()
-  await checkPackages(packages)
-  const project = makeProject(packages)
+  const { main, platforms, frameworks } = await pack()
+  await checkPackages([main, ...platforms, ...frameworks])
+  for (const each of [main, ...frameworks]) await checkTypes(each)
+  for (const each of platforms) await checkLibrary(each)
+  const project = makeProject([main, ...platforms])
   try {
     await checkInstallation(project)
     await checkCommand(project)
@@ -26,6 +38,7 @@ await runScript(async () => {
   } finally {
     project.remove()
   }
+  for (const each of frameworks) await checkFramework(checks, each, [main, ...platforms])
 })
 checks.end()
 
@@ -41,17 +54,23 @@ async function checkPackages(packages) {
       if (!output.includes('All good!')) throw new Error(output)
     })
   }
-  const [main, ...platforms] = packages
-  await checks.that('arethetypeswrong finds types of every kind for every import', () => {
-    tool('@arethetypeswrong/cli', [main.tarball, '--no-emoji', '--no-color'])
+}
+
+async function checkTypes({ name, tarball }) {
+  await checks.that(
+    `arethetypeswrong finds types of every kind for every import of ${name}`,
+    () => {
+      tool('@arethetypeswrong/cli', [tarball, '--no-emoji', '--no-color'])
+    },
+  )
+}
+
+async function checkLibrary({ name, folder }) {
+  await checks.that(`the library of ${name} is what its package says`, () => {
+    const manifest = readManifest(folder)
+    const problems = problemsOfBinary(join(folder, manifest.main), manifest)
+    if (problems.length > 0) throw new Error(problems.join('\n'))
   })
-  for (const { name, folder } of platforms) {
-    await checks.that(`the library of ${name} is what its package says`, () => {
-      const manifest = readManifest(folder)
-      const problems = problemsOfBinary(join(folder, manifest.main), manifest)
-      if (problems.length > 0) throw new Error(problems.join('\n'))
-    })
-  }
 }
 
 function checkContents(packages) {
@@ -118,11 +137,6 @@ async function checkExample(project) {
   await checks.that(`${first} runs as CommonJS`, () => runAsCommonJs(project, example))
   await checks.that(`${first} runs in workers`, () => runInWorkers(project, example))
   addNodeTypes(project)
-  const compilations = {
-    'as ES modules of Node': { ending: 'mts', module: 'nodenext' },
-    'as CommonJS of Node': { ending: 'cts', module: 'nodenext' },
-    'for a bundler': { ending: 'ts', module: 'esnext', moduleResolution: 'bundler' },
-  }
   for (const [name, compilation] of Object.entries(compilations)) {
     await checks.that(`${first} compiles ${name} under strict checks, and runs`, () =>
       runCompiled(project, example, compilation),

@@ -4,15 +4,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { platformFolders, root } from './pack.mjs'
+import { frameworkFolders, platformFolders, root } from './packages.mjs'
 import { PlainError } from './requirements.mjs'
 import { isMain, runScript } from './setup.mjs'
 
 /** The members of the workspace, which have its version. */
 const crates = ['linkbuf', 'nodepoll', 'nodepoll-loadgen', 'nodepoll-node']
-
-/** The packages for frameworks, which have it too, and want nodepoll of that version. */
-const frameworks = ['nestjs', 'moleculer']
 
 /** Files and what stands before the version in them. */
 function places() {
@@ -22,10 +19,12 @@ function places() {
     ['package-lock.json', /"version": "/],
     ['package-lock.json', /"packages": \{\s+"": \{\s+"name": "nodepoll",\s+"version": "/],
     ...[...platformFolders().keys()].map((name) => [`npm/${name}/package.json`, inManifest]),
-    ...frameworks.flatMap((name) => [
+    // They want nodepoll of their own version.
+    ...[...frameworkFolders().keys()].flatMap((name) => [
       [`packages/${name}/package.json`, inManifest],
       [`packages/${name}/package.json`, /"nodepoll": "\^/],
       [`packages/${name}/package-lock.json`, inManifest],
+      [`packages/${name}/package-lock.json`, /"nodepoll": "\^/],
       [
         `packages/${name}/package-lock.json`,
         /"packages": \{\s+"": \{\s+"name": "[^"]+",\s+"version": "/,

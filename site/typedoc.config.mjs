@@ -1,12 +1,14 @@
 // The reference: made from the comments in lib/, in the theme of typedoc, beside the pages that
 // VitePress makes. Every warning ends the build: all that is public has a comment, and no link in
 // one leads nowhere.
+import { entriesOf, readManifest, root } from '../scripts/packages.mjs'
+
 const base = process.env.SITE_BASE ?? '/'
 
 /** @type {import('typedoc').TypeDocOptions} */
 export default {
   name: 'nodepoll',
-  entryPoints: ['../lib/index.ts', '../lib/rpc/index.ts', '../lib/stream/index.ts'],
+  entryPoints: entriesOf(readManifest(root)).map(({ folder }) => `../lib/${folder}index.ts`),
   tsconfig: '../tsconfig.build.json',
   out: 'public/api',
   json: 'public/api/api.json',
