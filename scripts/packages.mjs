@@ -1,5 +1,5 @@
-// What is published from this repository: nodepoll with its entries, which package.json alone lists,
-// the libraries of the platforms, and the packages for frameworks.
+// What is published from this repository: nodepoll with its entries, which its package.json alone
+// lists, the libraries of the platforms, and the packages for frameworks.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,6 +1,7 @@
-// Publishes what scripts/pack.mjs has made, with provenance: the libraries first and the packages for
-// frameworks last, so that nothing is ever there without what it needs. What the registry has
-// already is left out, so that a run which failed half-way can be repeated. Only .github/workflows/release.yml runs it.
+// Publishes what scripts/pack.mjs has made, with provenance: the libraries first and the packages
+// for frameworks last, so that nothing is ever there without what it needs. What the registry has
+// already is left out, so that a run which failed half-way can be repeated. Only
+// .github/workflows/release.yml runs it.
 //
 //   node scripts/publish.mjs [--dry-run]
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'

@@ -21,9 +21,7 @@ await broker.start()
 await broker.waitForServices('stock')
 
 const stopping = new AbortController()
-process.once('SIGTERM', () => {
-  stopping.abort()
-})
+for (const name of ['SIGINT', 'SIGTERM']) process.once(name, () => stopping.abort())
 const made = new Map<string, number>()
 let told = 0
 

@@ -32,7 +32,10 @@ broker.createService({
 await broker.start()
 console.log('listening on', (transporter.address as InetAddress).port)
 
-process.once('SIGTERM', async () => {
-  await broker.stop()
-  console.log('reserved', reserved)
-})
+for (const name of ['SIGINT', 'SIGTERM']) {
+  // A second signal finds no handler and ends the process at once.
+  process.once(name, async () => {
+    await broker.stop()
+    console.log('reserved', reserved)
+  })
+}

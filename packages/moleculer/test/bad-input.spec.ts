@@ -1,6 +1,8 @@
 import test from 'ava'
 
-import { eventually, portOf, rawPeer, startNode, within } from './helpers.ts'
+import { rawPeer } from '../../testing/network.ts'
+import { eventually, within } from '../../testing/waiting.ts'
+import { portOf, startNode } from './helpers.ts'
 
 function frame(type: number, text: string): Buffer {
   const header = Buffer.alloc(5)

@@ -5,7 +5,9 @@ import { Readable } from 'node:stream'
 import test from 'ava'
 import { type Context, Errors, type ServiceSchema } from 'moleculer'
 
-import { eventually, freePort, makeGate, type Node, portOf, startNode, within } from './helpers.ts'
+import { freePort } from '../../testing/network.ts'
+import { deferred, eventually, within } from '../../testing/waiting.ts'
+import { type Node, portOf, startNode } from './helpers.ts'
 
 function mathService(heard: unknown[] = []): ServiceSchema {
   return {
@@ -141,7 +143,7 @@ test('a broken connection is told to callers, and the nodes find each other agai
 })
 
 test('a node that stops takes its leave: what has begun is answered first', async (t) => {
-  const { opened: gate, open } = makeGate()
+  const { promise: gate, resolve: open } = deferred()
   let hasBegun = false
   const slow: ServiceSchema = {
     name: 'slow',

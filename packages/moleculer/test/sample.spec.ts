@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
 
-import { freePort } from './helpers.ts'
-import { Program } from './program.ts'
+import { freePort } from '../../testing/network.ts'
+import { Program } from '../../testing/program.ts'
 
 // Elsewhere a signal kills without giving the program the chance to end well.
 const onPosix = process.platform === 'win32' ? test.skip : test.serial

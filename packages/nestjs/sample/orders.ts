@@ -1,6 +1,6 @@
-// The client of the sample: orders that reserve from the stock, many at a time. It prints each
-// second's worth of them by who answered, and goes on whatever becomes of the service. On a signal
-// it makes no more and says what became of them all.
+// The client of the sample: orders that reserve from the stock, many at a time. It prints who
+// answers when that changes, and how many were made, and goes on whatever becomes of the service.
+// On a signal it makes no more and says what became of them all.
 //
 //   node --import=@oxc-node/core/register sample/orders.ts PORT [WORKERS]
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -34,9 +34,7 @@ async function work(): Promise<void> {
   while (!stopping.signal.aborted) await order()
 }
 
-process.once('SIGTERM', () => {
-  stopping.abort()
-})
+for (const name of ['SIGINT', 'SIGTERM']) process.once(name, () => stopping.abort())
 await Promise.all(Array.from({ length: Number(workers) }, work))
 await stock.close()
 console.log(`made ${counts.made}, sold ${counts.sold}, told ${counts.told}`)

@@ -8,7 +8,9 @@ import { type Protocol, TransportError } from '@nodepoll/nestjs'
 import test from 'ava'
 import { firstValueFrom } from 'rxjs'
 
-import { makeClient, rawPeer, startService, within } from './helpers.ts'
+import { rawPeer } from '../../testing/network.ts'
+import { within } from '../../testing/waiting.ts'
+import { makeClient, startService } from './helpers.ts'
 
 @Controller()
 class TestController {

@@ -5,9 +5,10 @@ import test from 'ava'
 import { serve, type Server } from 'nodepoll'
 import { firstValueFrom, lastValueFrom, NEVER } from 'rxjs'
 
-import { eventually, type Gate, makeClient, makeGate, startService, within } from './helpers.ts'
+import { type Deferred, deferred, eventually, within } from '../../testing/waiting.ts'
+import { makeClient, startService } from './helpers.ts'
 
-const gates = new Map<string, Gate>()
+const gates = new Map<string, Deferred<void>>()
 const begun = new Set<string>()
 let events = 0
 
@@ -16,7 +17,7 @@ class TestController {
   @MessagePattern('wait')
   async wait(@Payload() name: string) {
     begun.add(name)
-    await gates.get(name)?.opened
+    await gates.get(name)?.promise
     return `${name} is answered`
   }
 
@@ -39,14 +40,14 @@ class TestController {
 @Module({ controllers: [TestController] })
 class TestModule {}
 
-function gate(name: string): Gate {
-  const made = makeGate()
+function gate(name: string): Deferred<void> {
+  const made = deferred()
   gates.set(name, made)
   return made
 }
 
 test('close() answers what is under way, and what is new goes to the next server', async (t) => {
-  const { open } = gate('slow')
+  const { resolve: open } = gate('slow')
   const first = await startService(t, TestModule, { reusePort: true })
   const client = makeClient(t, first.port, { retryDelayMs: 5 })
   const slow = firstValueFrom(client.send('wait', 'slow'))
@@ -103,7 +104,7 @@ test('a server is replaced ten times under load, and no call and no event is los
 })
 
 test("close() answers what Nest's own client has under way and refuses the rest", async (t) => {
-  const { open } = gate('tcp')
+  const { resolve: open } = gate('tcp')
   const { app, port, server } = await startService(t, TestModule, { protocol: 'tcp' })
   const client = new ClientTCP({ host: '127.0.0.1', port })
   t.teardown(() => client.close())

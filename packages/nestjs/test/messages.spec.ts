@@ -23,7 +23,8 @@ import {
   toArray,
 } from 'rxjs'
 
-import { eventually, makeClient, makeGate, startService, within } from './helpers.ts'
+import { deferred, eventually, within } from '../../testing/waiting.ts'
+import { makeClient, startService } from './helpers.ts'
 
 const store = new AsyncLocalStorage<string>()
 const state = { heard: [] as unknown[], stopped: 0 }
@@ -207,7 +208,7 @@ test.serial('events arrive in order, and no reply is waited for', async (t) => {
 })
 
 test('handlers, guards and interceptors run within the hooks of a request', async (t) => {
-  const ended = makeGate()
+  const ended = deferred()
   const seen: unknown[] = []
   class Seer implements NestInterceptor {
     intercept(context: ExecutionContext, next: CallHandler) {
@@ -223,13 +224,13 @@ test('handlers, guards and interceptors run within the hooks of a request', asyn
     t.is(transport, NODEPOLL_TRANSPORT)
     store.run((context as NodepollContext).getPattern().toUpperCase(), done)
   })
-  server.setOnProcessingEndHook(() => ended.open())
+  server.setOnProcessingEndHook(() => ended.resolve())
   const client = makeClient(t, port)
   const reply = await firstValueFrom(client.send('context', {}))
   const expected = { pattern: 'context', family: 'IPv4', store: 'CONTEXT', intercepted: true }
   t.deepEqual(reply, expected)
   t.deepEqual(seen, [['rpc', 'context', 'CONTEXT']])
-  await within(ended.opened, 'the hook at the end')
+  await within(ended.promise, 'the hook at the end')
 })
 
 test('who has too many calls under way is refused, and not cut off', async (t) => {

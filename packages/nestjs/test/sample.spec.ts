@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 
-import { Program } from './program.ts'
+import { Program } from '../../testing/program.ts'
 
 // Elsewhere a signal kills without giving the program the chance to end well.
 const onPosix = process.platform === 'win32' ? test.skip : test.serial

@@ -14,7 +14,9 @@ import {
 import test, { type ExecutionContext } from 'ava'
 import { firstValueFrom, from, lastValueFrom, type Observable, toArray } from 'rxjs'
 
-import { eventually, makeClient, rawPeer, silent, startService, within } from './helpers.ts'
+import { rawPeer } from '../../testing/network.ts'
+import { eventually, within } from '../../testing/waiting.ts'
+import { makeClient, silent, startService } from './helpers.ts'
 
 const heard: unknown[] = []
 

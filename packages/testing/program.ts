@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 
 import type { ExecutionContext } from 'ava'
 
-import { within } from './helpers.ts'
+import { within } from './waiting.ts'
 
-const folder = fileURLToPath(new URL('..', import.meta.url))
+/** By it Node reads TypeScript with decorators. */
+export const LOADER = '--import=@oxc-node/core/register'
 
-/** A program in TypeScript, which is killed with its test at the latest. */
+/** A program of the package whose tests run; it is killed with its test at the latest. */
 export class Program {
   readonly child: ChildProcess
   output = ''
@@ -16,9 +16,7 @@ export class Program {
   #look: () => void = () => {}
 
   constructor(t: ExecutionContext, path: string, ...args: string[]) {
-    const loader = '--import=@oxc-node/core/register'
-    this.child = spawn(process.execPath, [loader, path, ...args], {
-      cwd: folder,
+    this.child = spawn(process.execPath, [LOADER, path, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     t.teardown(() => this.child.kill('SIGKILL'))
