@@ -10,6 +10,7 @@ import { adviceFor } from '../scripts/servers.mjs'
 import {
   type Block,
   blocksOf,
+  examplesOf,
   makeWorkshop,
   PROGRAM_MS,
   root,
@@ -39,16 +40,6 @@ function filesUnder(folder: string, ending: string): string[] {
 
 function read(path: string): string {
   return readFileSync(join(root, path), 'utf8')
-}
-
-/** The examples in the doc comments of a source file. */
-function examplesOf(path: string): Block[] {
-  const comments = read(path).matchAll(/^( *)\/\*\*\n(.*?)\*\/$/gms)
-  return Array.from(comments).flatMap(([, indent = '', body = '']) => {
-    const text = body.replaceAll(new RegExp(`^${indent} \\* ?`, 'gm'), '')
-    const at = text.indexOf('@example')
-    return at < 0 ? [] : blocksOf(path, text.slice(at))
-  })
 }
 
 for (const name of documents) {
@@ -100,7 +91,7 @@ function anchorsOf(path: string): Set<string> {
 test('every example in TypeScript type-checks under our own settings, and runs', async (t) => {
   const folder = makeWorkshop(t)
   const examples = [
-    ...filesUnder('lib', '.ts').flatMap(examplesOf),
+    ...filesUnder('lib', '.ts').flatMap((path) => examplesOf(path, read(path))),
     ...documents.flatMap((name) => blocksOf(name, read(name)).filter(isTypeScript)),
   ]
   t.true(examples.length >= 5, 'examples are found')

@@ -1,79 +1,32 @@
 import { createRequire } from 'node:module'
 
 import test from 'ava'
-import * as nodepoll from 'nodepoll'
-import * as rpc from 'nodepoll/rpc'
-import * as stream from 'nodepoll/stream'
+import { NodepollError } from 'nodepoll'
+import { RpcError } from 'nodepoll/rpc'
 
 import { runChild } from './helpers/child.ts'
+import { entries, exportsOf } from './helpers/exports.ts'
 
-/** What the package exports at run time. Adding to it is a decision: see `docs/api.md`. */
-const values = [
-  'NodepollError',
-  'LinkBuffer',
-  'configure',
-  'createEventLoop',
-  'createListener',
-  'delimited',
-  'dial',
-  'fixedSize',
-  'isNodepollError',
-  'lengthPrefixed',
-  'serve',
-  'stats',
-]
+type Module = Readonly<Record<string, unknown>>
 
-/** The same of `nodepoll/stream`. */
-const streamValues = [
-  'Server',
-  'Socket',
-  'attach',
-  'connect',
-  'createConnection',
-  'createServer',
-  'toDuplex',
-  'toWeb',
-]
-
-const entries = [
-  ['nodepoll', nodepoll, values],
-  ['nodepoll/stream', stream, streamValues],
-] as const
-
-for (const [entry, imported, expected] of entries) {
-  test(`${entry} exports these values, and no others`, (t) => {
-    t.deepEqual(Object.keys(imported).toSorted(), expected.toSorted())
-  })
-
-  test(`require() and import of ${entry} give the same objects`, (t) => {
-    const required = createRequire(import.meta.url)(entry) as Record<string, unknown>
+for (const entry of entries()) {
+  test(`${entry} exports the values that are listed, in both formats`, async (t) => {
+    const imported = (await import(entry)) as Module
+    const required = createRequire(import.meta.url)(entry) as Module
+    const names = exportsOf[entry]?.values.toSorted()
+    t.deepEqual(Object.keys(imported).toSorted(), names)
     t.deepEqual(
       Object.keys(required)
         .filter((name) => name !== '__esModule')
         .toSorted(),
-      expected.toSorted(),
+      names,
     )
-    for (const name of expected) {
-      t.is(required[name], (imported as unknown as Record<string, unknown>)[name], name)
-    }
+    for (const name of names ?? []) t.is(required[name], imported[name], name)
   })
 }
 
-test('the entry for remote calls exports these values, by require() and import alike', (t) => {
-  const names = [
-    'RpcError',
-    'bytesCodec',
-    'connectRpc',
-    'jsonCodec',
-    'messagePackCodec',
-    'serveRpc',
-  ]
-  t.deepEqual(Object.keys(rpc).toSorted(), names)
-  const required = createRequire(import.meta.url)('nodepoll/rpc') as Record<string, unknown>
-  for (const name of names) {
-    t.is(required[name], (rpc as unknown as Record<string, unknown>)[name], name)
-  }
-  t.true(rpc.RpcError.prototype instanceof nodepoll.NodepollError)
+test('errors of remote calls are errors of nodepoll', (t) => {
+  t.true(RpcError.prototype instanceof NodepollError)
 })
 
 test('the package works when only CommonJS loads it', async (t) => {

@@ -104,12 +104,12 @@ export function runNpm({ folder, env }, args) {
 }
 
 /** Runs a program of the project to its end; a failure is thrown with what it has said. */
-export function run({ folder, env }, command, args, expectedCode = 0) {
+export function run({ folder, env, deadlineMs = DEADLINE_MS }, command, args, expectedCode = 0) {
   const result = spawnSync(command, args, {
     cwd: folder,
     env,
     encoding: 'utf8',
-    timeout: DEADLINE_MS,
+    timeout: deadlineMs,
   })
   if (result.error) throw result.error
   if (result.status === expectedCode) return result.stdout

@@ -1,7 +1,8 @@
 // npm run test:runtimes: a round through the public API on every runtime that is supported, where
-// nodepoll is installed as a package; and on every Node the test of memory that nobody may take
-// away, which depends on the engine, and those of sockets beside and instead of node:net's, which
-// depend on Node's streams.
+// npm run test:runtimes: a round through the public API on every runtime that is supported, where
+// nodepoll is installed as a package; on every Node the test of memory that nobody may take away,
+// which depends on the engine, and those of sockets beside and instead of node:net's, which depend
+// on Node's streams; and on the oldest and the newest Node those of the packages for frameworks.
 //
 // The runtimes are npm packages and come with npm, into a folder that is gone afterwards.
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -10,7 +11,7 @@ import { join } from 'node:path'
 
 import { Checks } from './checks.mjs'
 import { npm, pack } from './pack.mjs'
-import { root } from './packages.mjs'
+import { frameworkFolders, root } from './packages.mjs'
 import { makeProject, run } from './project.mjs'
 import { PlainError } from './requirements.mjs'
 import { runScript } from './setup.mjs'
@@ -40,6 +41,11 @@ const runtimes = [
     args: ['run', '--no-prompt', '--allow-env', '--allow-read', '--allow-ffi', '--allow-net'],
   },
 ]
+
+/** Dozens of tests, on two loaded cores. */
+const SUITE_DEADLINE_MS = 300_000
+
+const ava = join(root, 'node_modules/ava/entrypoints/cli.mjs')
 
 /** How a process ends, by the cases of __test__/runtimes/process.mjs, and what it prints. */
 const endings = {
@@ -79,6 +85,10 @@ await runScript(async () => {
     install(folder)
     cpSync(join(root, '__test__/runtimes'), project.folder, { recursive: true })
     for (const runtime of runtimes) await tryOut(project, runtime, pathIn(folder, runtime))
+    const nodes = runtimes.filter(({ isNode }) => isNode)
+    for (const runtime of [nodes.at(0), nodes.at(-1)]) {
+      await tryFrameworks(runtime, pathIn(folder, runtime))
+    }
   } finally {
     project.remove()
     rmSync(folder, { recursive: true, force: true })
@@ -122,10 +132,19 @@ async function tryOut(project, { name, args, isNode }, executable) {
   if (!isNode) return
   for (const [what, specs] of Object.entries(specsOfNode)) {
     await checks.that(`${name}: ${what}`, () => {
-      const ava = join(root, 'node_modules/ava/entrypoints/cli.mjs')
       const paths = specs.map((spec) => `__test__/${spec}.spec.ts`)
       const env = { ...process.env, FORCE_COLOR: '0' }
       run({ folder: root, env }, executable, [ava, ...paths])
+    })
+  }
+}
+
+async function tryFrameworks({ name }, executable) {
+  const env = { ...process.env, FORCE_COLOR: '0' }
+  for (const [framework, folder] of frameworkFolders()) {
+    await checks.that(`${name}: the tests of packages/${framework}`, () => {
+      const output = run({ folder, env, deadlineMs: SUITE_DEADLINE_MS }, executable, [ava])
+      return /\d+ tests passed/.exec(output)?.[0]
     })
   }
 }

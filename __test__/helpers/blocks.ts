@@ -46,6 +46,16 @@ export function blocksOf(place: string, text: string): Block[] {
 /** What programs of documents find beside them: a key with its certificate, generated code. */
 const besides = ['tls/key.pem', 'tls/certificate.pem', 'thrift/gen-nodejs']
 
+/** The examples in the doc comments of a source. */
+export function examplesOf(place: string, source: string): Block[] {
+  const comments = source.matchAll(/^( *)\/\*\*\n(.*?)\*\/$/gms)
+  return Array.from(comments).flatMap(([, indent = '', body = '']) => {
+    const text = body.replaceAll(new RegExp(`^${indent} \\* ?`, 'gm'), '')
+    const at = text.indexOf('@example')
+    return at < 0 ? [] : blocksOf(place, text.slice(at))
+  })
+}
+
 /** A folder in which `nodepoll` is installed, and which is gone after the test. */
 export function makeWorkshop(t: ExecutionContext): string {
   mkdirSync(join(root, 'target'), { recursive: true })

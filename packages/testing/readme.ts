@@ -1,13 +1,21 @@
 // What README.md of a package says, held against the package: that whose tests run.
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 import type { ExecutionContext } from 'ava'
 
-import { type Block, blocksOf } from '../../__test__/helpers/blocks.ts'
+import { type Block, blocksOf, examplesOf } from '../../__test__/helpers/blocks.ts'
 import { freePort } from './network.ts'
 import { LOADER, Program } from './program.ts'
 
@@ -18,8 +26,8 @@ const readme = readFileSync('README.md', 'utf8')
 const blocks = blocksOf('README.md', readme)
 
 /**
- * Compiles all examples, and runs the first two: `service.ts`, which prints `listening`, and
- * `client.ts`, which prints what the next block says.
+ * Compiles all examples, those in comments of the code too, and runs the first two: `service.ts`,
+ * which prints `listening`, and `client.ts`, which prints what the next block says.
  */
 export async function runExamples(t: ExecutionContext, compilerOptions: object): Promise<void> {
   const [, port = ''] = /\bport: (\d+)/.exec(readme) ?? []
@@ -27,6 +35,9 @@ export async function runExamples(t: ExecutionContext, compilerOptions: object):
   const own = String(await freePort())
   for (const [index, { language, name = `${index}.ts`, text }] of blocks.entries()) {
     if (language === 'ts') writeFileSync(join(workshop, name), text.replaceAll(port, own))
+  }
+  for (const [index, { text }] of examplesInCode().entries()) {
+    writeFileSync(join(workshop, `code-${index}.ts`), text)
   }
   t.is(await compile(workshop, compilerOptions), '')
   const service = new Program(t, join(workshop, 'service.js'))
@@ -36,6 +47,11 @@ export async function runExamples(t: ExecutionContext, compilerOptions: object):
   await service.says(/Ann was greeted/)
   t.is(await service.end('SIGTERM'), 0)
   t.is(service.errors, '')
+}
+
+function examplesInCode(): Block[] {
+  const paths = readdirSync('lib').map((name) => join('lib', name))
+  return paths.flatMap((path) => examplesOf(path, readFileSync(path, 'utf8')))
 }
 
 /** A folder in which the package and all that it is tried with are found. */

@@ -23,6 +23,7 @@ export class TransporterError extends Error {
   }
 }
 
+/** What a peer has sent is no frame of this protocol. */
 export function malformed(message: string, options?: ErrorOptions): TransporterError {
   return new TransporterError('ERR_NODEPOLL_MOLECULER_MALFORMED_FRAME', message, options)
 }

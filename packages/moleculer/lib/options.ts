@@ -4,7 +4,9 @@ import type { ConnectionOptions, ListenOptions } from 'nodepoll'
 export interface NodeAddress {
   /** A name or an address. @default 'localhost' */
   host?: string
+  /** Of an address; there is either that or a path. */
   port?: number
+  /** Of a unix socket. */
   path?: string
 }
 

@@ -36,10 +36,13 @@ export interface Hello {
 /** Called with each packet, which is its own copy. */
 export type OnPacket<C> = (type: string, data: Buffer, context: C) => void
 
+/** What is on the wire, in both directions. */
 export interface Protocol {
+  /** An `onRequest` of nodepoll. What is no frame throws, and so ends the connection. */
   onFrames<C>(onHello: (hello: Hello, context: C) => void, onPacket: OnPacket<C>): OnRequest<C>
+  /** Writes the first frame without flushing it. */
   writeHello(writer: Writer, hello: Omit<Hello, 'version'>): void
-  /** Throws what writing does, and `ERR_OUT_OF_RANGE` for one that is too large. */
+  /** The same of a packet. Throws what writing does, and `ERR_OUT_OF_RANGE` for one too large. */
   write(writer: Writer, type: string, data: Uint8Array): void
 }
 

@@ -21,10 +21,12 @@ export class TransportError extends Error {
   }
 }
 
+/** What a peer has sent is no message. */
 export function malformed(message: string, options?: ErrorOptions): TransportError {
   return new TransportError('ERR_NODEPOLL_NESTJS_MALFORMED_MESSAGE', message, options)
 }
 
+/** What a peer has sent is a request of HTTP. */
 export function httpPeer(options?: ErrorOptions): TransportError {
   const message = 'the peer speaks HTTP; this is the port of a microservice'
   return new TransportError('ERR_NODEPOLL_NESTJS_HTTP_PEER', message, options)

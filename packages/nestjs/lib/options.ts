@@ -30,22 +30,24 @@ type Handlers = 'onPrepare' | 'onConnect' | 'onRequest' | 'onDisconnect' | 'onEr
 /** Where a server listens and how it treats its connections: options of nodepoll's `serve()`. */
 export interface NodepollServerOptions
   extends SharedOptions, ListenOptions, Omit<EventLoopOptions, Handlers | 'autoRelease'> {
-  /** @default 'localhost', unless there is a path */
+  /** Where it listens. @default 'localhost', unless there is a path */
   host?: string
-  /** @default 3000, unless there is a path */
+  /** 0 is for any port that is free. @default 3000, unless there is a path */
   port?: number
   /** How long `close()` waits for calls that are under way, in milliseconds. @default 10,000 */
   closeDeadlineMs?: number
   /** Calls that a peer may have under way; further ones are refused. @default 65,536 */
   callsMax?: number
+  /** Makes messages of replies. @default Nest's */
   serializer?: ConsumerSerializer
+  /** Makes requests and events of messages. @default Nest's */
   deserializer?: ConsumerDeserializer
 }
 
 /** Whom a client dials and how: options of nodepoll's `dial()`. */
 export interface NodepollClientOptions
   extends SharedOptions, Omit<DialOptions, Handlers | 'autoRelease' | 'signal'> {
-  /** @default 'localhost', unless there is a path */
+  /** Where the server listens. @default 'localhost', unless there is a path */
   host?: string
   /** @default 3000, unless there is a path */
   port?: number
@@ -55,7 +57,9 @@ export interface NodepollClientOptions
   retryAttempts?: number
   /** Milliseconds before the first of these; they double each time. @default 100 */
   retryDelayMs?: number
+  /** Makes messages of requests and events. @default Nest's */
   serializer?: ProducerSerializer
+  /** Makes replies of messages. @default Nest's */
   deserializer?: ProducerDeserializer
 }
 

@@ -6,6 +6,7 @@ import { type OnMessage, parseMessage, speaksHttp, type Wire } from './message.t
 import type { SharedOptions } from './options.ts'
 import { tcpWire } from './tcp-wire.ts'
 
+/** The wire for a protocol. */
 export function makeWire(options: SharedOptions): Wire {
   const { protocol = 'nodepoll', messageMax = MESSAGE_MAX } = options
   switch (protocol) {
