@@ -1,8 +1,9 @@
 // An echo server on CloudWeGo's netpoll, and with -rpc a request/reply server: each frame, a length
-// of 4 bytes (big-endian) and a payload, is answered by one with the same payload. With -mux it is
-// one for calls in the frames of nodepoll/rpc: see mux.go.
+// of 4 bytes (big-endian) and a payload, is answered by one with the same payload. With -mux and
+// -batch it is one for calls in the frames of nodepoll/rpc: see mux.go. With -call it makes such
+// calls: see callers.go.
 //
-//	go-netpoll [-rpc | -mux] PORT
+//	go-netpoll [-rpc | -mux | -batch] PORT
 //
 // Port 0 picks one.
 package main
@@ -22,8 +23,14 @@ const headerBytes = 4
 
 func main() {
 	isRPC := flag.Bool("rpc", false, "answer frame by frame")
-	isMux := flag.Bool("mux", false, "answer calls of nodepoll/rpc")
+	isMux := flag.Bool("mux", false, "answer calls of nodepoll/rpc, each by itself")
+	isBatch := flag.Bool("batch", false, "answer calls of nodepoll/rpc, all that are there at a time")
+	isCaller := flag.Bool("call", false, "make calls")
 	flag.Parse()
+	if *isCaller {
+		runCallers(flag.Args())
+		return
+	}
 	listener, err := netpoll.CreateListener("tcp", net.JoinHostPort("127.0.0.1", flag.Arg(0)))
 	if err != nil {
 		log.Fatal(err)
@@ -33,9 +40,12 @@ func main() {
 		onRequest = reply
 	}
 	var options []netpoll.Option
-	if *isMux {
-		onRequest = answer
-		options = append(options, netpoll.WithOnConnect(greet))
+	if *isMux || *isBatch {
+		onRequest = answerEach
+		options = append(options, netpoll.WithOnPrepare(open), netpoll.WithOnConnect(greet))
+	}
+	if *isBatch {
+		onRequest = answerAll
 	}
 	loop, err := netpoll.NewEventLoop(onRequest, options...)
 	if err != nil {

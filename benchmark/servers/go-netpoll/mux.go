@@ -3,42 +3,70 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"log"
 
 	"github.com/cloudwego/netpoll"
+	"github.com/cloudwego/netpoll/mux"
 )
 
-// The frames of nodepoll/rpc, as docs/guide/rpc.md has them.
-const (
-	prefaceBytes   = 24
-	callHeadBytes  = 16
-	replyHeadBytes = 12
-	kindReply      = 2
-	frameMax       = 16 << 20
-	concurrencyMax = 1024
-)
+type queueKey struct{}
+
+// open gives a connection the queue that its answers leave through, whoever has them ready.
+func open(connection netpoll.Connection) context.Context {
+	queue := mux.NewShardQueue(mux.ShardSize, connection)
+	return context.WithValue(context.Background(), queueKey{}, queue)
+}
 
 // greet hears what the client speaks, and says the same.
 func greet(ctx context.Context, connection netpoll.Connection) context.Context {
-	reader, writer := connection.Reader(), connection.Writer()
+	reader := connection.Reader()
 	if _, err := reader.Next(prefaceBytes); err != nil {
 		return ctx
 	}
-	preface, err := writer.Malloc(prefaceBytes)
-	if err != nil {
-		return ctx
-	}
-	clear(preface)
-	copy(preface, "nprc\x01")
-	binary.BigEndian.PutUint32(preface[8:], frameMax)
-	binary.BigEndian.PutUint32(preface[12:], concurrencyMax)
-	copy(preface[16:], "bytes")
-	_ = writer.Flush()
 	_ = reader.Release()
+	_ = writePreface(connection.Writer(), concurrencyMax)
 	return ctx
 }
 
-// answer waits for one call, and answers all that are complete by then with what they have brought.
-func answer(_ context.Context, connection netpoll.Connection) error {
+// answerEach has each call answered by a goroutine of its own, as netpoll's own benchmark does where
+// calls share a connection.
+func answerEach(ctx context.Context, connection netpoll.Connection) error {
+	frame, err := sliceFrame(connection.Reader())
+	if err != nil {
+		return err
+	}
+	queue := ctx.Value(queueKey{}).(*mux.ShardQueue)
+	go func() {
+		reply := netpoll.NewLinkBuffer()
+		if err := answerTo(frame, reply); err != nil {
+			log.Fatal(err)
+		}
+		queue.Add(func() (netpoll.Writer, bool) { return reply, false })
+	}()
+	return nil
+}
+
+func answerTo(frame netpoll.Reader, reply netpoll.Writer) error {
+	if err := frame.Skip(headerBytes); err != nil {
+		return err
+	}
+	// The reply outlives the frame: it gets bytes of its own.
+	call, err := frame.ReadBinary(frame.Len())
+	if err != nil {
+		return err
+	}
+	if err := frame.Release(); err != nil {
+		return err
+	}
+	if err := writeReply(reply, call); err != nil {
+		return err
+	}
+	return reply.Flush()
+}
+
+// answerAll waits for one call, and answers all that are complete by then with what they have
+// brought, in one write: what a program can do whose handlers wait for nothing.
+func answerAll(_ context.Context, connection netpoll.Connection) error {
 	reader, writer := connection.Reader(), connection.Writer()
 	for first := true; first || isComplete(reader); first = false {
 		head, err := reader.Next(headerBytes)
@@ -49,16 +77,7 @@ func answer(_ context.Context, connection netpoll.Connection) error {
 		if err != nil {
 			return err
 		}
-		methodBytes := int(binary.BigEndian.Uint16(call[2:]))
-		payload := call[callHeadBytes-headerBytes+methodBytes:]
-		reply, err := writer.Malloc(replyHeadBytes)
-		if err != nil {
-			return err
-		}
-		binary.BigEndian.PutUint32(reply, uint32(replyHeadBytes-headerBytes+len(payload)))
-		binary.BigEndian.PutUint32(reply[4:], kindReply<<24)
-		copy(reply[8:12], call[4:8])
-		if _, err := writer.WriteBinary(payload); err != nil {
+		if err := writeReply(writer, call); err != nil {
 			return err
 		}
 	}
