@@ -399,6 +399,43 @@ test.serial('the callback of a write may end the process: the kernel has the byt
   t.is(await within(received.promise, 'the bytes'), size)
 })
 
+for (const host of ['auto', 'thread']) {
+  test.serial(
+    `what is written leaves although the process ends there, host '${host}'`,
+    async (t) => {
+      const received = deferred<string>()
+      const server = net.createServer((peer) => {
+        let text = ''
+        peer.setEncoding('latin1').on('data', (part: string) => (text += part))
+        peer.on('end', () => received.resolve(text)).on('error', () => {})
+      })
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      t.teardown(() => void server.close())
+      const { port } = server.address() as net.AddressInfo
+      const outcome = await runChild(
+        t,
+        `
+      import { configure } from 'nodepoll'
+      import { connect } from 'nodepoll/stream'
+      configure({ host: '${host}' })
+      const socket = connect(${port}, '127.0.0.1', () => {
+        socket.write('told of, ', () => {
+          socket.write('not told of, ')
+          setImmediate(() => {
+            socket.write('the last')
+            process.exit(7)
+          })
+        })
+      })
+      `,
+      )
+      t.is(outcome.code, 7)
+      t.is(await within(received.promise, 'the bytes'), 'told of, not told of, the last')
+    },
+  )
+}
+
 test.serial('a process with unreffed sockets and servers only ends', async (t) => {
   const outcome = await runChild(
     t,

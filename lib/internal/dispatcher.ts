@@ -7,7 +7,7 @@ import * as record from '../native/record.ts'
 import { type Address, type PackedAddress, readAddress, RepeatedAddress } from './address.ts'
 import { type CloseReason, reasonOf } from './close-reason.ts'
 import type { Lane } from './lane.ts'
-import { CHUNK_BYTES, EVENTS_MAX, TURNS_MAX } from './limits.ts'
+import { CHUNK_BYTES, EVENTS_MAX, HAND_OVER_MS, TURNS_MAX } from './limits.ts'
 import type { Memory } from './memory.ts'
 
 /**
@@ -154,6 +154,17 @@ export class Dispatcher {
         return true
       }
     }
+  }
+
+  /**
+   * Hands over what was written, and dispatches nothing: for the end of the process. Waits for as
+   * long as that takes an I/O thread, within limits.
+   */
+  handOver(): void {
+    const until = performance.now() + HAND_OVER_MS
+    do {
+      this.#exchange()
+    } while (this.lanes.some((lane) => lane.hasCommands) && performance.now() < until)
   }
 
   readonly #pumpNext = (): void => {

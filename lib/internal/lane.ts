@@ -68,6 +68,11 @@ export class Lane<C> {
     return this.#overflow.length > 0
   }
 
+  /** Whether there are commands that the driver has not taken, as of the last exchange. */
+  get hasCommands(): boolean {
+    return this.#commandHead !== this.#commandTail || this.#overflow.length > 0
+  }
+
   /** Whether so many commands wait that no more output is taken. */
   get isOverfull(): boolean {
     return this.#overflow.length >= COMMANDS_WAITING_MAX * WAITING_WORDS

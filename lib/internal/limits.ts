@@ -15,6 +15,9 @@ export const TURNS_MAX = 16
 /** Events in a row before timers and other I/O of the process have their turn. */
 export const EVENTS_MAX = 1024
 
+/** Time in which I/O threads have to take what is handed over when the process ends. */
+export const HAND_OVER_MS = 100
+
 /** Bytes of a chunk: one WebAssembly memory of 16 pages. */
 export const CHUNK_BYTES: number = 1 << 20
 

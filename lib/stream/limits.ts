@@ -9,6 +9,13 @@ export const POOLED_BYTES_MIN: number = 4 << 10
 /** Bytes of output that are handed to nodepoll in one piece. */
 export const PIECE_BYTES_MAX: number = 128 << 10
 
+/**
+ * Bytes of which it is not known that the kernel has taken them, above which a write leaves at once
+ * and is done when it has. A peer that takes nothing at all keeps so many from those who end the
+ * process when a write is done.
+ */
+export const UNTOLD_BYTES_MAX: number = 64 << 10
+
 /** Unread input of a connection, in addition to what its stream holds. */
 export const READ_BUFFER_MAX: number = 256 << 10
 

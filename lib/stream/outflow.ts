@@ -1,7 +1,8 @@
 import type { Connection } from '../connection.ts'
 import { isNodepollError } from '../errors.ts'
+import { type Departing, flushSoon, leaveAtExit } from './departure.ts'
 import { systemErrorOf } from './errors.ts'
-import { PIECE_BYTES_MAX } from './limits.ts'
+import { PIECE_BYTES_MAX, UNTOLD_BYTES_MAX } from './limits.ts'
 
 /** What `_write` gets: bytes, or text that is encoded where it is sent from. */
 export interface Piece {
@@ -17,37 +18,68 @@ export type Done = (error?: Error | null) => void
  * as nodepoll holds less than `writeBufferMax` of it.
  *
  * A write is done when nodepoll has it, and what nodepoll has leaves even if the socket is
- * destroyed: it is to a stream what the send buffer of the kernel is. For those who have asked to
- * be told it is done when the kernel has taken it, as they may end the process then.
+ * destroyed or the process ends: it is to a stream what the send buffer of the kernel is. As the
+ * kernel may be full, who has asked to be told waits for it beyond some bytes of which it is not
+ * known that it has them.
  */
-export class Outflow {
+export class Outflow implements Departing {
   readonly #connection: Connection
   #pieces: readonly Piece[] = []
   /** The piece that comes next, and how much of it is handed over. */
   #index = 0
   #offset = 0
+  /** What is under way is so little that it leaves at the end of the turn. */
+  #isSmall = false
   #isExact = false
+  /** It is about to be flushed. */
+  #isDue = false
   #done: Done | undefined
   #abandoned: Done | undefined
 
   constructor(connection: Connection) {
     this.#connection = connection
+    leaveAtExit(connection._dispatcher)
   }
 
-  /** Sends pieces; with `isExact` it is done when the kernel has taken them. */
-  send(pieces: readonly Piece[], isExact: boolean, done: Done): void {
+  /** Sends pieces of so many bytes; with `isExact` somebody wants to be told. */
+  send(pieces: readonly Piece[], bytes: number, isExact: boolean, done: Done): void {
     this.#pieces = pieces
     this.#index = 0
     this.#offset = 0
+    this.#isSmall = this.#heldBytes + bytes <= UNTOLD_BYTES_MAX
     this.#isExact = isExact
     this.#done = done
     this.#goOn()
   }
 
+  /** Bytes of which it is not known that the kernel has taken them. */
+  get #heldBytes(): number {
+    const { writer } = this.#connection
+    return writer.pendingLength + writer.mallocLength
+  }
+
   /** Whether there is output that the kernel has not taken. */
   get isBusy(): boolean {
     const isUnderWay = this.#done !== undefined && this.#index < this.#pieces.length
-    return isUnderWay || this.#connection.writer.pendingLength > 0
+    return isUnderWay || this.#heldBytes > 0
+  }
+
+  flush(): void {
+    this.#isDue = false
+    const { writer } = this.#connection
+    if (writer.mallocLength === 0) return
+    try {
+      writer.flush()
+    } catch (error) {
+      // The I/O thread does not keep up. Else the connection has ended, which tells of itself.
+      if (isNodepollError(error, 'ERR_NODEPOLL_WRITE_LIMIT')) this.#flushSoon()
+    }
+  }
+
+  #flushSoon(): void {
+    if (this.#isDue) return
+    this.#isDue = true
+    flushSoon(this)
   }
 
   /** A write that is under way has failed. */
@@ -66,6 +98,7 @@ export class Outflow {
 
   /** Settles when all that was handed over has left, or cannot leave. */
   async leave(): Promise<void> {
+    this.flush()
     const { writer } = this.#connection
     if (writer.pendingLength > 0) await writer.drained()
   }
@@ -86,6 +119,11 @@ export class Outflow {
         if (writer.mallocLength >= PIECE_BYTES_MAX) hasRoom = writer.flush()
       }
       const isLast = this.#index === this.#pieces.length
+      if (isLast && this.#isSmall) {
+        if (writer.mallocLength > 0) this.#flushSoon()
+        this.#finish()
+        return
+      }
       if (writer.mallocLength > 0) hasRoom = writer.flush()
       if (isLast && hasRoom && !this.#isExact) this.#finish()
       else this.#wait()

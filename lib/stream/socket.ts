@@ -186,9 +186,9 @@ export class Socket extends Endpoint {
     encoding: BufferEncoding,
     callback?: (error?: Error | null) => void,
   ): boolean
-  override write(chunk: unknown, ...rest: unknown[]): boolean {
-    if (rest.some((each) => typeof each === 'function')) this.#isExact = true
-    return super.write(chunk, ...(rest as [BufferEncoding, Done]))
+  override write(chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
+    if (typeof callback === 'function' || typeof encoding === 'function') this.#isExact = true
+    return super.write(chunk, encoding as BufferEncoding, callback as Done)
   }
 
   /** Whether it is not connected yet, or no more. */
@@ -232,6 +232,7 @@ export class Socket extends Endpoint {
       this.once('connect', () => this._final(done))
       return
     }
+    this.#outflow?.flush()
     connection.closeWrite().then(
       () => done(),
       (error: unknown) => done(outputError(error)),
@@ -325,27 +326,30 @@ export class Socket extends Endpoint {
   }
 
   #send(pieces: readonly Piece[], done: Done): void {
-    for (const piece of pieces) this.#dispatched += sizeOf(piece)
+    let bytes = 0
+    for (const piece of pieces) bytes += sizeOf(piece)
+    this.#dispatched += bytes
     const isExact = this.#isExact
     this.#isExact = false
     this.#inactivity.note()
-    if (this.connecting) this.#sendOnceConnected(pieces, isExact, done)
+    if (this.connecting) this.#sendOnceConnected(pieces, bytes, isExact, done)
     else if (this.#outflow === undefined) done(socketClosed())
-    else this.#outflow.send(pieces, isExact, done)
+    else this.#outflow.send(pieces, bytes, isExact, done)
   }
 
-  #sendOnceConnected(pieces: readonly Piece[], isExact: boolean, done: Done): void {
+  #sendOnceConnected(pieces: readonly Piece[], bytes: number, isExact: boolean, done: Done): void {
     const closed = (): void => done(closedBeforeConnection())
     this.once('close', closed)
     this.once('connect', () => {
       this.off('close', closed)
-      this.#outflow?.send(pieces, isExact, done)
+      this.#outflow?.send(pieces, bytes, isExact, done)
     })
   }
 
   /** What nodepoll has of the output leaves, as what the kernel has does with node:net. */
   #leave(connection: Connection): void {
     if (this.#isReset) {
+      this.#outflow?.flush()
       connection.reset()
       return
     }
