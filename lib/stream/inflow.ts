@@ -80,6 +80,8 @@ export class Inflow {
   #push(): void {
     if (this.#isPushing || this.#isPushDue) return
     const { input } = this.#connection
+    // Usually the stream wants more as soon as it has got all there is.
+    if (input.length === 0 && !this.#isLast) return
     this.#isPushing = true
     try {
       while (this.#isWanted && input.length > 0 && !this.#stream.destroyed) {
