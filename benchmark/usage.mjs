@@ -43,7 +43,9 @@ function readThread(pid, thread) {
 
 function readMemory(pid) {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-  return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)[1]) * 1024
+  // A process that has ended has none, until its parent has heard of it.
+  const [, kilobytes = 0] = /^VmRSS:\s*(\d+) kB$/m.exec(status) ?? []
+  return Number(kilobytes) * 1024
 }
 
 /** Ticks of all cores since the machine was started. */

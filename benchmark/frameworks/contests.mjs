@@ -26,12 +26,13 @@ function grpcPairs({ callers, warmup, seconds }) {
   }))
 }
 
-function redisPairs({ warmup, seconds }) {
-  return kinds.map((name) => ({
-    name,
-    server: [process.execPath, resp, '0'],
-    callers: node('redis-client.mjs', name, '{port}', 4, 100, warmup, seconds),
-  }))
+function redisPairs(clients) {
+  return ({ warmup, seconds }) =>
+    kinds.map((name) => ({
+      name,
+      server: [process.execPath, resp, '0'],
+      callers: node('redis-client.mjs', name, '{port}', clients, 100, warmup, seconds),
+    }))
 }
 
 /**
@@ -61,7 +62,13 @@ export const contests = {
     title: 'ioredis, pipelines of 100',
     unit: 'command',
     ratios: ['callsPerSecond', 'callersUs'],
-    find: redisPairs,
+    find: redisPairs(1),
+  },
+  'ioredis-4': {
+    title: 'four clients of ioredis',
+    unit: 'command',
+    ratios: ['callsPerSecond', 'callersUs'],
+    find: redisPairs(4),
   },
   rpc: {
     title: 'callers and server of calls',
