@@ -29,7 +29,11 @@ export function leaveAtExit(dispatcher: Dispatcher): void {
   if (isWatching) return
   isWatching = true
   process.on('exit', () => {
-    flushDue()
-    dispatcher.handOver()
+    try {
+      flushDue()
+      dispatcher.handOver()
+    } catch {
+      // Without a driver nothing leaves, and the process ends as it was about to.
+    }
   })
 }

@@ -171,7 +171,9 @@ export class Socket extends Endpoint {
   }
 
   /**
-   * As of any Writable. With a callback it is done when the kernel has taken the bytes.
+   * As of any Writable. It is done when nodepoll has the bytes, which leave at the end of the turn of
+   * the event loop, also if the socket is destroyed or the process ends. With a callback it is done
+   * when the kernel has taken them, if of more than 64 KiB it is not known that it has.
    *
    * @param callback Called then, or with an error.
    */
@@ -179,7 +181,7 @@ export class Socket extends Endpoint {
   /**
    * The same for text in an encoding.
    *
-   * @param callback Called when the kernel has taken the bytes, or with an error.
+   * @param callback Called when it is done, or with an error.
    */
   override write(
     chunk: unknown,
