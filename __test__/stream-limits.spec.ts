@@ -1,11 +1,12 @@
 import { once } from 'node:events'
+import * as http from 'node:http'
 import * as net from 'node:net'
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
 import test, { type ExecutionContext } from 'ava'
 import { stats } from 'nodepoll'
-import { connect, createServer, Socket, toDuplex } from 'nodepoll/stream'
+import { attach, connect, createServer, Socket, toDuplex } from 'nodepoll/stream'
 
 import { runChild } from './helpers/child.ts'
 import { deferred, eventually, settled, turn, within } from './helpers/deadline.ts'
@@ -397,6 +398,27 @@ test.serial('the callback of a write may end the process: the kernel has the byt
   )
   t.is(outcome.code, 7)
   t.is(await within(received.promise, 'the bytes'), size)
+})
+
+test.serial('answers to requests that come together leave together', async (t) => {
+  const count = 16
+  const server = http.createServer((_, response) => response.end('an answer'))
+  const attached = await attach(server, { host: '127.0.0.1', port: 0 })
+  t.teardown(() => attached.shutdown({ deadlineMs: 1000, force: true }))
+  const { port } = attached.address as net.AddressInfo
+  const client = net.connect(port, '127.0.0.1').setEncoding('latin1')
+  t.teardown(() => void client.destroy())
+  let text = ''
+  client.on('data', (part: string) => (text += part))
+  const answers = (): number => text.split('an answer').length - 1
+  let writes = 0
+  for (let batch = 1; batch <= 3; batch++) {
+    writes = stats().writes
+    client.write('GET / HTTP/1.1\r\nHost: test\r\n\r\n'.repeat(count))
+    await eventually(() => answers() === batch * count, 'all answers')
+  }
+  // One, unless the requests of the last batch have come in parts.
+  t.true(stats().writes - writes < count / 2, `${stats().writes - writes} writes`)
 })
 
 for (const host of ['auto', 'thread']) {

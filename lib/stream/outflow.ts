@@ -28,11 +28,14 @@ export class Outflow implements Departing {
   /** The piece that comes next, and how much of it is handed over. */
   #index = 0
   #offset = 0
-  /** What is under way is so little that it leaves at the end of the turn. */
+  /** What is under way is so little that it is done at once. */
   #isSmall = false
   #isExact = false
   /** It is about to be flushed. */
   #isDue = false
+  /** Writes since input has come, and whether there were several after the input before that. */
+  #writes = 0
+  #isSeveral = false
   #done: Done | undefined
   #abandoned: Done | undefined
 
@@ -49,7 +52,14 @@ export class Outflow implements Departing {
     this.#isSmall = this.#heldBytes + bytes <= UNTOLD_BYTES_MAX
     this.#isExact = isExact
     this.#done = done
+    this.#writes++
     this.#goOn()
+  }
+
+  /** Input has come: what is written next is an answer to it. */
+  inputCame(): void {
+    this.#isSeveral = this.#writes > 1
+    this.#writes = 0
   }
 
   /** Bytes of which it is not known that the kernel has taken them. */
@@ -120,7 +130,9 @@ export class Outflow implements Departing {
       }
       const isLast = this.#index === this.#pieces.length
       if (isLast && this.#isSmall) {
-        if (writer.mallocLength > 0) this.#flushSoon()
+        // Several answers leave together; a single one is not kept waiting for others.
+        if (this.#isSeveral) this.#flushSoon()
+        else this.flush()
         this.#finish()
         return
       }

@@ -171,7 +171,7 @@ export class Socket extends Endpoint {
   }
 
   /**
-   * As of any Writable. It is done when nodepoll has the bytes, which leave at the end of the turn of
+   * As of any Writable. It is done when nodepoll has the bytes, which leave by the end of the turn of
    * the event loop, also if the socket is destroyed or the process ends. With a callback it is done
    * when the kernel has taken them, if of more than 64 KiB it is not known that it has.
    *
@@ -276,8 +276,12 @@ export class Socket extends Endpoint {
 
   #open(connection: Connection): void {
     this._connection = connection
-    this.#outflow = new Outflow(connection)
-    this.#inflow = new Inflow(this, connection, () => this.#inactivity.note())
+    const outflow = new Outflow(connection)
+    this.#outflow = outflow
+    this.#inflow = new Inflow(this, connection, () => {
+      this.#inactivity.note()
+      outflow.inputCame()
+    })
     if (this.#noDelay === false) connection.setNoDelay(false)
     if (this.#keepAlive !== false) this.#probe(connection)
     this.#inflow.begin()
