@@ -1,5 +1,5 @@
-// npm run bench:rpc: calls multiplexed over few connections, with nodepoll/rpc, with the same written
-// on node:net, and with Go's netpoll. Server and callers are processes of their own.
+// npm run bench:rpc: calls multiplexed over few connections, with nodepoll/rpc, with the same
+// written on node:net, and with Go's netpoll. Server and callers are processes of their own.
 import { PlainError } from '../scripts/requirements.mjs'
 import { runScript, setup } from '../scripts/setup.mjs'
 import { describeMachine } from './machine.mjs'

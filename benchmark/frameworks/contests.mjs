@@ -36,8 +36,8 @@ function redisPairs(clients) {
 }
 
 /**
- * `find` resolves with the pairs for `measurePairs`; `ratios` are what the two are compared by: what
- * there is most of, and the CPU time of the side that differs.
+ * `find` resolves with the pairs for `measurePairs`; `ratios` are what the two are compared by:
+ * how much there is, and the CPU time of the side that differs.
  */
 export const contests = {
   http: {

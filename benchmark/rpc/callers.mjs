@@ -1,6 +1,6 @@
 // So many callers in one process, each with one call under way, who compare every reply with their
-// request: `callers.mjs nodepoll|node:net|each PORT CALLERS CONNECTIONS BYTES WARMUP SECONDS`. `each`
-// is node:net with a write for each call.
+// request: `callers.mjs nodepoll|node:net|each PORT CALLERS CONNECTIONS BYTES WARMUP SECONDS`.
+// `each` is node:net with a write for each call.
 import { bytesCodec, connectRpc } from 'nodepoll/rpc'
 
 import { ClosedLoop } from '../closed-loop.mjs'

@@ -8,7 +8,7 @@ export class Inactivity {
   readonly #sent: () => number | undefined
   #sentBefore: number | undefined
   #timer: NodeJS.Timeout | undefined
-  /** Milliseconds of the timer, and those that count: a server of http sets and unsets them often. */
+  /** Milliseconds of the timer, and those that count: http sets and unsets them for each request. */
   #timerMs = 0
   #ms = 0
 

@@ -28,8 +28,8 @@ func greet(ctx context.Context, connection netpoll.Connection) context.Context {
 	return ctx
 }
 
-// answerEach has each call answered by a goroutine of its own, as netpoll's own benchmark does where
-// calls share a connection.
+// answerEach has each call answered by a goroutine of its own, as netpoll's own benchmark does
+// where calls share a connection.
 func answerEach(ctx context.Context, connection netpoll.Connection) error {
 	frame, err := sliceFrame(connection.Reader())
 	if err != nil {
