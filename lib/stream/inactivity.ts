@@ -8,7 +8,7 @@ export class Inactivity {
   readonly #sent: () => number | undefined
   #sentBefore: number | undefined
   #timer: NodeJS.Timeout | undefined
-  /** Milliseconds of the timer, and those that count: http sets and unsets them for each request. */
+  /** Milliseconds of the timer, and those that count: http sets and unsets them often. */
   #timerMs = 0
   #ms = 0
 

@@ -172,8 +172,8 @@ export class Socket extends Endpoint {
 
   /**
    * As of any Writable. It is done when nodepoll has the bytes, which leave by the end of the turn
-   * of the event loop, also if the socket is destroyed or the process ends. With a callback it is done
-   * when the kernel has taken them, if of more than 64 KiB it is not known that it has.
+   * of the event loop, also if the socket is destroyed or the process ends. With a callback it is
+   * done when the kernel has taken them, if of more than 64 KiB it is not known that it has.
    *
    * @param callback Called then, or with an error.
    */
