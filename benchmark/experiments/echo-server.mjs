@@ -5,7 +5,9 @@ import { pathToFileURL } from 'node:url'
 
 const [, , folder, json, port] = process.argv
 const { runtime, handler = 'append', size } = JSON.parse(json)
-const { configure, serve, stats } = await import(pathToFileURL(`${folder}/dist/index.js`).href)
+const { configure, fixedSize, serve, stats } = await import(pathToFileURL(`${folder}/dist/index.js`).href)
+
+const frames = fixedSize(size)
 
 const handlers = {
   /** Hands over what has arrived, without a copy. */
@@ -20,6 +22,35 @@ const handlers = {
     writer.append(message)
     writer.flush()
   },
+
+  /** Copies what has arrived. */
+  copy(connection) {
+    connection.write(connection.input.next(connection.input.length))
+  },
+
+  /** Waits for a message, and copies it. */
+  async next({ reader, writer }) {
+    writer.writeBinary(await reader.next(size))
+    writer.flush()
+  },
+
+  /** Waits twice for each message, and never returns. */
+  async loop({ input, reader, writer }) {
+    for (;;) {
+      await reader.peekUInt32BE()
+      writer.writeBinary(await reader.next(size))
+      writer.flush()
+      input.release()
+    }
+  },
+
+  frames: frames.onFrame((frame, { writer }) => frames.write(writer, frame)),
+
+  /** Has to wait for something else before it can answer. */
+  slowFrames: frames.onFrame(async (frame, { writer }) => {
+    await undefined
+    frames.write(writer, frame)
+  }),
 }
 
 if (runtime !== undefined) configure(runtime)

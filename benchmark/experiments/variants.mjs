@@ -23,6 +23,8 @@ const nativeSources = ['Cargo.toml', 'Cargo.lock', 'crates', 'benchmark/loadgen'
 const sources = nativeSources.concat(
   'lib',
   'scripts/build.mjs',
+  'scripts/compile.mjs',
+  'scripts/packages.mjs',
   'package.json',
   'tsconfig.json',
   'tsconfig.build.json',
