@@ -5,7 +5,9 @@ import { pathToFileURL } from 'node:url'
 
 const [, , folder, json, port] = process.argv
 const { runtime, handler = 'append', size } = JSON.parse(json)
-const { configure, fixedSize, serve, stats } = await import(pathToFileURL(`${folder}/dist/index.js`).href)
+const { configure, fixedSize, serve, stats } = await import(
+  pathToFileURL(`${folder}/dist/index.js`).href
+)
 
 const frames = fixedSize(size)
 
