@@ -2,17 +2,11 @@ import { getEventListeners, once, setMaxListeners } from 'node:events'
 import { connect } from 'node:net'
 
 import test, { type ExecutionContext } from 'ava'
-import {
-  type Connection,
-  createListener,
-  dial,
-  type DialOptions,
-  type NodepollError,
-  stats,
-} from 'nodepoll'
+import { type Connection, dial, type DialOptions, type NodepollError, stats } from 'nodepoll'
 
 import { startBlackHole } from './helpers/black-hole.ts'
 import { block, codeOf, deferred, eventually, failureOf, turn, within } from './helpers/deadline.ts'
+import { freePort } from './helpers/free-port.ts'
 import { leakCheck } from './helpers/leaks.ts'
 import { fakeNames } from './helpers/names.ts'
 import { Peer } from './helpers/peer.ts'
@@ -416,10 +410,4 @@ async function serverAt(
     t.pass()
     return undefined
   }
-}
-
-async function freePort(): Promise<number> {
-  const listener = await createListener({ host })
-  await listener.close()
-  return portOf(listener.address)
 }

@@ -4,15 +4,8 @@ import * as net from 'node:net'
 import test from 'ava'
 
 import { deferred, eventually, turn } from './helpers/deadline.ts'
-import {
-  closed,
-  compare,
-  describe,
-  freePort,
-  type Net,
-  type Run,
-  type Scenario,
-} from './helpers/parity.ts'
+import { freePort } from './helpers/free-port.ts'
+import { closed, compare, describe, type Net, type Run, type Scenario } from './helpers/parity.ts'
 import { temporaryPath } from './helpers/server.ts'
 
 /** A socket of the module as the accepted end, and one of node:net as its peer. */

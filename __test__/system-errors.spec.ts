@@ -16,6 +16,7 @@ import {
 import { describeErrno } from '../lib/internal/errno.ts'
 import { runChild } from './helpers/child.ts'
 import { failureOf } from './helpers/deadline.ts'
+import { freePort } from './helpers/free-port.ts'
 import { leakCheck } from './helpers/leaks.ts'
 import { portOf, startNetServer, startServer, temporaryPath } from './helpers/server.ts'
 
@@ -219,9 +220,3 @@ test.serial('isNodepollError() knows our errors and their codes only', (t) => {
   t.is(error.cause, 1)
   t.regex(String(error), /^NodepollError: the end/)
 })
-
-async function freePort(): Promise<number> {
-  const listener = await createListener({ host: '127.0.0.1' })
-  await listener.close()
-  return portOf(listener.address)
-}

@@ -114,13 +114,3 @@ export function describe(error: unknown): string {
     ' / ',
   )
 }
-
-/** A port on which nobody listens. */
-export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as net.AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 
 import type { ExecutionContext } from 'ava'
 
@@ -18,14 +18,4 @@ export async function rawPeer(
   const all = once(socket, 'close').then(() => Buffer.concat(chunks))
   await within(once(socket, 'connect'), 'a connection')
   return { socket, all: within(all, 'the end of a connection') }
-}
-
-/** A port on which nobody listens now, for programs that are told where others listen. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -16,7 +16,7 @@ import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
 
 import { type Block, blocksOf, examplesOf } from '../../__test__/helpers/blocks.ts'
-import { freePort } from './network.ts'
+import { freePort } from '../../__test__/helpers/free-port.ts'
 import { LOADER, Program } from './program.ts'
 
 const run = promisify(execFile)

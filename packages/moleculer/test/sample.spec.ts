@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 
-import { freePort } from '../../testing/network.ts'
+import { freePort } from '../../../__test__/helpers/free-port.ts'
 import { Program } from '../../testing/program.ts'
 
 // Elsewhere a signal kills without giving the program the chance to end well.
