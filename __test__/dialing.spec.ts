@@ -6,7 +6,7 @@ import { type Connection, dial, type DialOptions, type NodepollError, stats } fr
 
 import { startBlackHole } from './helpers/black-hole.ts'
 import { block, codeOf, deferred, eventually, failureOf, turn, within } from './helpers/deadline.ts'
-import { freePort } from './helpers/free-port.ts'
+import { freePort } from '../scripts/free-port.mjs'
 import { leakCheck } from './helpers/leaks.ts'
 import { fakeNames } from './helpers/names.ts'
 import { Peer } from './helpers/peer.ts'

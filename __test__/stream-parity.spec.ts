@@ -4,7 +4,7 @@ import * as net from 'node:net'
 import test from 'ava'
 
 import { deferred, eventually, turn } from './helpers/deadline.ts'
-import { freePort } from './helpers/free-port.ts'
+import { freePort } from '../scripts/free-port.mjs'
 import { closed, compare, describe, type Net, type Run, type Scenario } from './helpers/parity.ts'
 import { temporaryPath } from './helpers/server.ts'
 

@@ -16,7 +16,7 @@ import {
 import { describeErrno } from '../lib/internal/errno.ts'
 import { runChild } from './helpers/child.ts'
 import { failureOf } from './helpers/deadline.ts'
-import { freePort } from './helpers/free-port.ts'
+import { freePort } from '../scripts/free-port.mjs'
 import { leakCheck } from './helpers/leaks.ts'
 import { portOf, startNetServer, startServer, temporaryPath } from './helpers/server.ts'
 

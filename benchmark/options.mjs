@@ -38,6 +38,14 @@ export function readOptions(command, purpose, declarations) {
   }
 }
 
+/** For `read`: one of `names`. */
+export function oneOf(names) {
+  return (text) => {
+    if (names.includes(text)) return text
+    throw new PlainError(`'${text}' is none of ${names.join(', ')}`)
+  }
+}
+
 /** For `read`: a number from `min` to `max`. */
 export function number(min, max) {
   return (text) => {

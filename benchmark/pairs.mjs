@@ -4,13 +4,28 @@ import { createInterface } from 'node:readline'
 
 import { PlainError } from '../scripts/requirements.mjs'
 import { formatSpread } from './metrics.mjs'
+import { integer, number } from './options.mjs'
 import { start } from './processes.mjs'
-import { showPhase } from './progress.mjs'
+import { clearProgress, showPhase } from './progress.mjs'
 import { summarize } from './statistics.mjs'
 import { align, withSpread } from './table.mjs'
 import { readUsage } from './usage.mjs'
 
 const START_TIMEOUT_MS = 15_000
+
+/** Options of programs that measure pairs. */
+export const pairDeclarations = {
+  seconds: { value: 'N', default: 2, read: number(0.2, 60), help: 'how long each run takes' },
+  warmup: { value: 'N', default: 1, read: number(0, 60), help: 'seconds before that' },
+  rounds: { value: 'N', default: 5, read: integer(1, 100), help: 'how often each is measured' },
+}
+
+/** Measures pairs and prints their table: see `renderPairs` for `how`. */
+export async function comparePairs(title, pairs, rounds, how) {
+  const results = await measurePairs(pairs, rounds, `${title}, `)
+  clearProgress()
+  console.log(`${renderPairs(title, results, how)}\n`)
+}
 
 /**
  * Measures each of `pairs`, `{ name, server, callers }` with both command lines, once a round.

@@ -1,11 +1,9 @@
 // npm run bench:rpc: calls multiplexed over few connections, with nodepoll/rpc, with the same
 // written on node:net, and with Go's netpoll. Server and callers are processes of their own.
-import { PlainError } from '../scripts/requirements.mjs'
 import { runScript, setup } from '../scripts/setup.mjs'
 import { describeMachine } from './machine.mjs'
-import { integer, number, readOptions } from './options.mjs'
-import { measurePairs, renderPairs } from './pairs.mjs'
-import { clearProgress } from './progress.mjs'
+import { integer, oneOf, readOptions } from './options.mjs'
+import { comparePairs, pairDeclarations } from './pairs.mjs'
 import { findPairs, rpcContests } from './rpc/pairs.mjs'
 
 const names = Object.keys(rpcContests)
@@ -15,20 +13,13 @@ const declarations = {
     value: 'NAME',
     default: names,
     multiple: true,
-    read: readTable,
+    read: oneOf(names),
     help: `one of ${names.join(', ')}; may be repeated`,
   },
   callers: { value: 'N', default: 100, read: integer(1, 60_000), help: 'each with one call' },
   connections: { value: 'N', default: 4, read: integer(1, 1000), help: 'that they share' },
   size: { value: 'BYTES', default: 1024, read: integer(4, 1 << 20), help: 'of a request' },
-  seconds: { value: 'N', default: 2, read: number(0.2, 60), help: 'how long each run takes' },
-  warmup: { value: 'N', default: 1, read: number(0, 60), help: 'seconds before that' },
-  rounds: { value: 'N', default: 5, read: integer(1, 100), help: 'how often each is measured' },
-}
-
-function readTable(name) {
-  if (names.includes(name)) return name
-  throw new PlainError(`'${name}' is none of ${names.join(', ')}`)
+  ...pairDeclarations,
 }
 
 await runScript(async () => {
@@ -42,8 +33,6 @@ ${describeMachine()}
   for (const name of table) {
     const contest = rpcContests[name]
     const pairs = await findPairs(contest, options, console.log)
-    const results = await measurePairs(pairs, rounds, `${contest.title}, `)
-    clearProgress()
-    console.log(`${renderPairs(contest.title, results)}\n`)
+    await comparePairs(contest.title, pairs, rounds)
   }
 })

@@ -1,13 +1,13 @@
 import type { Connection } from './connection.ts'
 import { failure, isNodepollError } from './errors.ts'
 import { lengthOf } from './internal/search.ts'
+import { mayBeUnawaited } from './internal/unawaited.ts'
 import { checkCount, checkDelimiter, checkEncoding } from './internal/validate.ts'
 import { WaitingNumberReads } from './internal/waiting-number-reads.ts'
 import { readTimeout, type Take, waitToRead } from './internal/waiting-read.ts'
 import type { LinkBuffer } from './link-buffer.ts'
 
-const noop = (): void => {}
-
+const takeNothing: Take<void> = () => {}
 const takeNext: Take<Buffer> = (input, n) => input.next(n)
 const takePeek: Take<Buffer> = (input, n, offset) => input.peek(n, offset)
 const takeSkip: Take<void> = (input, n) => input.skip(n)
@@ -105,7 +105,7 @@ export class Reader extends WaitingNumberReads {
    * @param delimiter One byte as a number, or at least one byte.
    */
   until(delimiter: number | Uint8Array): Promise<Buffer> {
-    const reading: Promise<Buffer> = this.#readUntil(delimiter, () => reading.catch(noop))
+    const reading: Promise<Buffer> = this.#readUntil(delimiter, () => reading)
     return reading
   }
 
@@ -114,7 +114,7 @@ export class Reader extends WaitingNumberReads {
    * makes no view: the quick way to read a message of many parts.
    */
   wait(n: number): Promise<void> {
-    return this._read(n, noop)
+    return this._read(n, takeNothing)
   }
 
   /**
@@ -129,8 +129,7 @@ export class Reader extends WaitingNumberReads {
   _read<T>(n: number, take: Take<T>, offset = 0, encoding: BufferEncoding = 'utf8'): Promise<T> {
     const begun = this.#begin(n, take, offset, encoding)
     if (begun !== undefined) return begun
-    const ignore = (): void => void reading.catch(noop)
-    const reading: Promise<T> = this.#fail(n, take, offset, encoding, ignore)
+    const reading: Promise<T> = this.#fail(n, take, offset, encoding, () => reading)
     return reading
   }
 
@@ -184,7 +183,7 @@ export class Reader extends WaitingNumberReads {
     take: Take<T>,
     offset: number,
     encoding: BufferEncoding,
-    ignore: () => void,
+    reading: () => Promise<T>,
   ): Promise<T> {
     try {
       checkCount(n)
@@ -199,14 +198,15 @@ export class Reader extends WaitingNumberReads {
       }
       return take(input, n, offset, encoding)
     } catch (error) {
-      // A read that nobody awaits must not end the process when its connection does. Not sooner:
-      // the stack of the error leads to the caller only while the caller alone waits.
-      queueMicrotask(ignore)
+      mayBeUnawaited(reading)
       throw error
     }
   }
 
-  async #readUntil(delimiter: number | Uint8Array, ignore: () => void): Promise<Buffer> {
+  async #readUntil(
+    delimiter: number | Uint8Array,
+    reading: () => Promise<Buffer>,
+  ): Promise<Buffer> {
     const { input, _waits: waits } = this.#connection
     let isWaiting = false
     try {
@@ -227,7 +227,7 @@ export class Reader extends WaitingNumberReads {
         if (await waits.input(searched + 1)) throw readTimeout()
       }
     } catch (error) {
-      queueMicrotask(ignore)
+      mayBeUnawaited(reading)
       throw error
     } finally {
       if (isWaiting) waits.end()

@@ -3,10 +3,9 @@ import { closedError, failure, isNodepollError } from './errors.ts'
 import type { Builder } from './internal/builder.ts'
 import { ACKNOWLEDGE_BYTES, REFERENCE_BYTES_MIN, WRITE_LIMIT_FACTOR } from './internal/limits.ts'
 import { now } from './internal/patience.ts'
+import { mayBeUnawaited } from './internal/unawaited.ts'
 import { WritingEnd } from './internal/writing-end.ts'
 import { COMMAND_ACKNOWLEDGE } from './native/record.ts'
-
-const noop = (): void => {}
 
 /**
  * The writing end of a connection: builds output and hands it over in batches.
@@ -101,7 +100,7 @@ export class Writer extends WritingEnd {
    * again.
    */
   drained(): Promise<void> {
-    const draining: Promise<void> = this._drained(() => draining.catch(noop))
+    const draining: Promise<void> = this._drained(() => draining)
     return draining
   }
 
@@ -140,7 +139,7 @@ export class Writer extends WritingEnd {
     this.#connection._dispatcher.memory.builders.give(builder)
   }
 
-  private async _drained(ignore: () => void): Promise<void> {
+  private async _drained(draining: () => Promise<void>): Promise<void> {
     const connection = this.#connection
     const target = this.#flushed
     const since = now()
@@ -151,9 +150,7 @@ export class Writer extends WritingEnd {
     }
     if (connection.bytesWritten >= target) return
     const error = isLate ? writeTimeout() : (connection._reason?.error ?? closedError())
-    // One that nobody awaits any more must not end the process when its connection does. After the
-    // error is made: its stack leads to the caller only while the caller alone waits.
-    queueMicrotask(ignore)
+    mayBeUnawaited(draining)
     throw error
   }
 

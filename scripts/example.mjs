@@ -1,10 +1,9 @@
 // The first example of a README, in every format that somebody may write it in.
 import { spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 
+import { freePort } from './free-port.mjs'
 import { root } from './packages.mjs'
 import { run, start } from './project.mjs'
 import { PlainError } from './requirements.mjs'
@@ -95,7 +94,7 @@ function isOfOthers(line) {
 
 /** Runs servers and client, which find each other at a port of their own. */
 async function runExample(project, example, ending, transform, first = []) {
-  const port = await freePort()
+  const port = String(await freePort())
   const write = (name, source) => {
     const path = join(project.folder, `${name}.${ending}`)
     writeFileSync(path, transform(source.replaceAll(example.port, port)))
@@ -111,16 +110,6 @@ async function runExample(project, example, ending, transform, first = []) {
   } finally {
     for (const { stop } of started) stop()
   }
-}
-
-/** A port on which nobody listens now: the examples name one, for both of their ends. */
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return String(port)
 }
 
 /** The same program for `require`, which has no `await` outside of functions. */

@@ -16,7 +16,7 @@ import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 
 import { adviceFor, findServer, mustHaveServers, type ServerName } from '../../scripts/servers.mjs'
-import { freePort } from './free-port.ts'
+import { freePort } from '../../scripts/free-port.mjs'
 
 const runFile = promisify(execFile)
 const isRoot = process.getuid?.() === 0

@@ -9,6 +9,7 @@ import { type CloseReason, reasonOf } from './close-reason.ts'
 import type { Lane } from './lane.ts'
 import { CHUNK_BYTES, EVENTS_MAX, HAND_OVER_MS, TURNS_MAX } from './limits.ts'
 import type { Memory } from './memory.ts'
+import { now } from './patience.ts'
 
 /**
  * The asynchronous context in which a loop was created or a dial called. `AsyncLocalStorage` has a
@@ -161,10 +162,10 @@ export class Dispatcher {
    * long as that takes an I/O thread, within limits.
    */
   handOver(): void {
-    const until = performance.now() + HAND_OVER_MS
+    const until = now() + HAND_OVER_MS
     do {
       this.#exchange()
-    } while (this.lanes.some((lane) => lane.hasCommands) && performance.now() < until)
+    } while (this.lanes.some((lane) => lane.hasCommands) && now() < until)
   }
 
   readonly #pumpNext = (): void => {

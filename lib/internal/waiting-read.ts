@@ -1,8 +1,7 @@
 import type { Connection } from '../connection.ts'
 import { failure } from '../errors.ts'
 import type { LinkBuffer } from '../link-buffer.ts'
-
-const noop = (): void => {}
+import { mayBeUnawaited } from './unawaited.ts'
 
 /** What a read takes of the input once enough is there. */
 export type Take<T> = (input: LinkBuffer, n: number, offset: number, encoding: BufferEncoding) => T
@@ -96,9 +95,7 @@ class WaitingRead<T> {
       if (!this.isMet) throw connection._endError()
       return this.taken()
     } catch (error) {
-      // A read that nobody awaits must not end the process when its connection does. Not sooner:
-      // the stack of the error leads to the caller only while the caller alone waits.
-      queueMicrotask(() => void this.promise.catch(noop))
+      mayBeUnawaited(() => this.promise)
       throw error
     }
   }

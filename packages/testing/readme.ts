@@ -16,7 +16,7 @@ import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
 
 import { type Block, blocksOf, examplesOf } from '../../__test__/helpers/blocks.ts'
-import { freePort } from '../../__test__/helpers/free-port.ts'
+import { freePort } from '../../scripts/free-port.mjs'
 import { LOADER, Program } from './program.ts'
 
 const run = promisify(execFile)

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import test from 'ava'
 import { type Context, Errors, type ServiceSchema } from 'moleculer'
 
-import { freePort } from '../../../__test__/helpers/free-port.ts'
+import { freePort } from '../../../scripts/free-port.mjs'
 import { deferred, eventually, within } from '../../testing/waiting.ts'
 import { type Node, portOf, startNode } from './helpers.ts'
 

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 
-import { freePort } from '../../../__test__/helpers/free-port.ts'
+import { freePort } from '../../../scripts/free-port.mjs'
 import { Program } from '../../testing/program.ts'
 
 // Elsewhere a signal kills without giving the program the chance to end well.

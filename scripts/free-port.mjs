@@ -3,14 +3,14 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 /**
- * No system gives these ports to who asks for any: an outgoing connection of another test might get
- * the one that was free a moment ago, also one to that very port, which would then be to itself.
+ * No system gives these ports to who asks for any: an outgoing connection of others might get the
+ * one that was free a moment ago, also one to that very port, which would then be to itself.
  */
 const FIRST = 10_000
 const LAST = 30_000
 
 /** A port on which nobody listens now, for what is told where another one listens. */
-export async function freePort(): Promise<number> {
+export async function freePort() {
   for (;;) {
     const port = randomInt(FIRST, LAST)
     const server = createServer().listen(port, '127.0.0.1')
